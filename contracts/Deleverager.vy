@@ -1,0 +1,686 @@
+# pragma version ~=0.4.3
+# pragma nonreentrancy on
+"""
+@title Deleverager
+@license AGPL-3.0-only
+@notice Auto-deleveraging (ADL): closes what was wound up against the winners of the other side,
+        in the order of a score that this contract computes from live state, never from a list
+        that somebody hands in.
+
+            estate     the account of a (market, side) that took over bankrupt positions
+            lot        one bankrupt's part of an estate: size in lots, and worth in micro-USDC,
+                       what the estate paid (-) or received (+) for it
+            round      works through the lots of one estate, oldest first
+            winner     a trader with the opposite position, in profit at the close price, whose
+                       equity stays at zero or above after the fill
+            rank       1, 2, 3 ... in the order of score, then profit, then lower account id
+            haircut    what a winner lost against the mark, micro-USDC; negative: it gained
+
+        For each lot a full scan of the other side keeps the best winners, then closes them from
+        the top until the lot is gone. Every call is bounded and the next one goes on where it
+        stopped. While a round is open its market is frozen and its mark pinned, so the order
+        cannot change underneath.
+
+        It owns lots and rounds. Positions and money are the clearinghouse's; who is wound up is
+        the liquidator's business.
+@custom:kill Cannot be halted: a bankrupt position must always find its end.
+"""
+from snekmate.auth import ownable
+from .interfaces import IClearinghouse
+from .interfaces import IDeleverager
+from .interfaces import IInsuranceVault
+from .interfaces import IOracle
+from .interfaces import IScore
+
+initializes: ownable
+implements: IDeleverager
+exports: (ownable.owner, ownable.transfer_ownership)
+
+# Winners that one scan keeps; a lot that needs more is scanned again.
+MAX_CANDIDATES: constant(uint256) = 16
+# Holders looked at, fills and lots finished in one call, all told.
+MAX_STEPS: constant(uint256) = 256
+MICRO: constant(uint256) = 10**6
+
+CLOSE_AT_BANKRUPTCY: constant(uint256) = 0
+CLOSE_AT_PREVIOUS_MARK: constant(uint256) = 1
+
+
+struct Lot:
+    bankrupt: uint256
+    size: uint256
+    worth: int256
+
+
+struct Round:
+    # 0 while none is open.
+    id: uint256
+    market: uint256
+    # Side of the bankrupt positions; winners are on the other one.
+    is_long: bool
+    epoch: uint256
+    mark: uint256
+    previous_mark: uint256
+    # Lot at work, and the first one that belongs to a later round.
+    lot: uint256
+    end: uint256
+    # Next holder to look at; True once all have been.
+    cursor: uint256
+    scanned: bool
+    # More winners were found than the scan keeps.
+    overflow: bool
+    # Next candidate to close, and fills of this lot so far.
+    next: uint256
+    rank: uint256
+    needed: uint256
+    taken: uint256
+    surplus: uint256
+    residual: uint256
+    insurance: uint256
+    uninsured: uint256
+
+
+struct Candidate:
+    account: uint256
+    score: uint256
+    pnl: int256
+
+
+event PolicySet:
+    score: indexed(address)
+    close: uint256
+
+
+event LotAdded:
+    market: indexed(uint256)
+    is_long: indexed(bool)
+    bankrupt: indexed(uint256)
+    size: uint256
+    worth: int256
+
+
+event RoundOpened:
+    round: indexed(uint256)
+    market: indexed(uint256)
+    is_long: bool
+    epoch: uint256
+    mark: uint256
+    previous_mark: uint256
+    needed: uint256
+
+
+# The receipt of one fill. `quote` is what was paid for `size` lots; `price` the same per lot, in
+# 10^-6 ticks, rounded down. `lot_size` and `lot_worth` are the bankrupt's before the fill: their
+# ratio is its bankruptcy price.
+event Deleveraged:
+    round: indexed(uint256)
+    bankrupt: indexed(uint256)
+    winner: indexed(uint256)
+    market: uint256
+    is_long: bool
+    epoch: uint256
+    size: uint256
+    quote: uint256
+    price: uint256
+    mark: uint256
+    previous_mark: uint256
+    lot_size: uint256
+    lot_worth: int256
+    score: uint256
+    rank: uint256
+    haircut: int256
+
+
+# Where the money of a lot ended: `surplus` went to uninsured loss, then to the vault; `residual`
+# was paid by insurance, the rest written off. `unfilled` lots found no taker and stay.
+event LotSettled:
+    round: indexed(uint256)
+    bankrupt: indexed(uint256)
+    unfilled: uint256
+    surplus: uint256
+    residual: uint256
+    insurance: uint256
+    uninsured: uint256
+
+
+event RoundClosed:
+    round: indexed(uint256)
+    market: indexed(uint256)
+    is_long: bool
+    needed: uint256
+    taken: uint256
+    surplus: uint256
+    residual: uint256
+    insurance: uint256
+    uninsured: uint256
+
+
+clearinghouse: public(immutable(IClearinghouse))
+oracle: public(immutable(IOracle))
+vault: public(immutable(IInsuranceVault))
+
+score_rule: public(IScore)
+close_rule: public(uint256)
+
+round_count: public(uint256)
+_round: Round
+_candidates: DynArray[Candidate, MAX_CANDIDATES]
+
+_lots: HashMap[uint256, HashMap[bool, HashMap[uint256, Lot]]]
+first_lot: public(HashMap[uint256, HashMap[bool, uint256]])
+lot_count: public(HashMap[uint256, HashMap[bool, uint256]])
+
+# Estates that wait for a round: market * 2 + (1 if long), first in, first out.
+_queue: HashMap[uint256, uint256]
+_queue_head: uint256
+_queue_tail: uint256
+_is_queued: HashMap[uint256, HashMap[bool, bool]]
+# Epoch in which an estate was last worked through: lots without takers wait for the next one.
+_tried_in: HashMap[uint256, HashMap[bool, uint256]]
+
+
+@deploy
+def __init__(clearinghouse_: address, oracle_: address, vault_: address, score: address):
+    """
+    @notice The deployer becomes the owner. Closes at the bankruptcy price to begin with.
+    """
+    ownable.__init__()
+    clearinghouse = IClearinghouse(clearinghouse_)
+    oracle = IOracle(oracle_)
+    vault = IInsuranceVault(vault_)
+    self._set_policy(score, CLOSE_AT_BANKRUPTCY)
+
+
+@external
+def set_policy(score: address, close: uint256):
+    """
+    @notice Chooses the score contract and the close price: 0 the bankruptcy price, 1 the
+            previous mark. Owner only, and not while a round is open.
+    """
+    ownable._check_owner()
+    assert not self._is_busy(), "deleverager: round open"
+    self._set_policy(score, close)
+
+
+@internal
+def _set_policy(score: address, close: uint256):
+    assert score.is_contract, "deleverager: score is not a contract"
+    assert close <= CLOSE_AT_PREVIOUS_MARK, "deleverager: unknown close price"
+    self.score_rule = IScore(score)
+    self.close_rule = close
+    log PolicySet(score=score, close=close)
+
+
+# --- Work ----------------------------------------------------------------------------------------
+
+
+@external
+def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, worth: int256):
+    """
+    @notice Liquidator only: a bankrupt position that the estate has just taken over. Freezes the
+            market until a round has dealt with it.
+    """
+    assert msg.sender == staticcall clearinghouse.liquidator(), "deleverager: liquidator only"
+    index: uint256 = self.lot_count[market][is_long]
+    self._lots[market][is_long][index] = Lot(bankrupt=bankrupt, size=size, worth=worth)
+    self.lot_count[market][is_long] = index + 1
+    log LotAdded(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
+    self._enqueue(market, is_long)
+
+
+@external
+def retry(market: uint256, is_long: bool):
+    """
+    @notice Opens a new round for lots that found no taker, in a later epoch than the last one.
+            Anyone.
+    """
+    assert self._lots_left(market, is_long), "deleverager: no lots left"
+    assert not self._is_queued[market][is_long], "deleverager: round open"
+    assert (
+        self._tried_in[market][is_long] < staticcall oracle.epoch()
+    ), "deleverager: tried in this epoch"
+    self._enqueue(market, is_long)
+
+
+@external
+def advance(max_steps: uint256) -> bool:
+    """
+    @notice Works on the open round, or opens the next one: looks at holders, closes winners,
+            settles lots, `max_steps` of these all told (at most 256 a call). Anyone.
+    @return Whether there is work left.
+    """
+    assert staticcall oracle.is_fresh(), "oracle: stale price"
+    steps: uint256 = 0
+    for _: uint256 in range(4 * MAX_STEPS):
+        if steps >= min(max_steps, MAX_STEPS):
+            break
+        if self._round.id == 0:
+            if self._queue_head == self._queue_tail:
+                break
+            self._open_round()
+        if self._round.lot == self._round.end:
+            self._close_round()
+            continue
+        lot: Lot = self._lots[self._round.market][self._round.is_long][self._round.lot]
+        if lot.size == 0:
+            self._next_lot()
+        elif not self._round.scanned:
+            steps += self._scan(lot, min(max_steps, MAX_STEPS) - steps)
+        elif self._round.next < len(self._candidates):
+            steps += 1
+            self._close_winner(lot)
+        elif self._round.overflow:
+            self._restart_scan()
+        else:
+            steps += 1
+            self._settle(lot)
+    return self._is_busy()
+
+
+@internal
+def _enqueue(market: uint256, is_long: bool):
+    if self._is_queued[market][is_long]:
+        return
+    if not self._is_queued[market][not is_long]:
+        extcall clearinghouse.freeze(market, True)
+        extcall oracle.pin(market, True)
+    self._is_queued[market][is_long] = True
+    self._queue[self._queue_tail] = 2 * market + (1 if is_long else 0)
+    self._queue_tail += 1
+
+
+@internal
+def _open_round():
+    entry: uint256 = self._queue[self._queue_head]
+    self._queue_head += 1
+    market: uint256 = entry // 2
+    is_long: bool = entry % 2 == 1
+    needed: uint256 = convert(
+        abs((staticcall clearinghouse.position(
+            staticcall clearinghouse.estate(market, is_long), market
+        )).size),
+        uint256,
+    )
+    self.round_count += 1
+    self._round = empty(Round)
+    self._round.id = self.round_count
+    self._round.market = market
+    self._round.is_long = is_long
+    self._round.epoch = staticcall oracle.epoch()
+    self._round.mark = staticcall oracle.mark(market)
+    self._round.previous_mark = staticcall oracle.previous_mark(market)
+    self._round.lot = self.first_lot[market][is_long]
+    self._round.end = self.lot_count[market][is_long]
+    self._round.needed = needed
+    self._restart_scan()
+    log RoundOpened(
+        round=self._round.id,
+        market=market,
+        is_long=is_long,
+        epoch=self._round.epoch,
+        mark=self._round.mark,
+        previous_mark=self._round.previous_mark,
+        needed=needed,
+    )
+
+
+@internal
+def _close_round():
+    market: uint256 = self._round.market
+    is_long: bool = self._round.is_long
+    # Lots that ended are passed for good; the first one left begins the next round.
+    for _: uint256 in range(MAX_STEPS):
+        first: uint256 = self.first_lot[market][is_long]
+        if first == self.lot_count[market][is_long]:
+            break
+        if self._lots[market][is_long][first].size != 0:
+            break
+        self.first_lot[market][is_long] = first + 1
+    self._tried_in[market][is_long] = self._round.epoch
+    self._is_queued[market][is_long] = False
+    if not self._is_queued[market][not is_long]:
+        extcall oracle.pin(market, False)
+        extcall clearinghouse.freeze(market, False)
+    log RoundClosed(
+        round=self._round.id,
+        market=market,
+        is_long=is_long,
+        needed=self._round.needed,
+        taken=self._round.taken,
+        surplus=self._round.surplus,
+        residual=self._round.residual,
+        insurance=self._round.insurance,
+        uninsured=self._round.uninsured,
+    )
+    self._round = empty(Round)
+
+
+@internal
+def _next_lot():
+    self._round.lot += 1
+    self._round.rank = 0
+    self._restart_scan()
+
+
+@internal
+def _restart_scan():
+    self._round.cursor = 0
+    self._round.scanned = False
+    self._round.overflow = False
+    self._round.next = 0
+    self._candidates = []
+
+
+# --- Ranking -------------------------------------------------------------------------------------
+
+
+@internal
+def _scan(lot: Lot, max_steps: uint256) -> uint256:
+    """
+    @notice Looks at the next holders of the other side and keeps the best winners, in order.
+    @return Steps used: one a holder, at least one.
+    """
+    market: uint256 = self._round.market
+    winners_long: bool = not self._round.is_long
+    count: uint256 = staticcall clearinghouse.holder_count(market, winners_long)
+    cursor: uint256 = self._round.cursor
+    overflow: bool = self._round.overflow
+    best: DynArray[Candidate, MAX_CANDIDATES] = self._candidates
+    steps: uint256 = 0
+    for _: uint256 in range(MAX_STEPS):
+        if cursor == count or steps == max_steps:
+            break
+        steps += 1
+        account: uint256 = staticcall clearinghouse.holder_at(market, winners_long, cursor)
+        cursor += 1
+        candidate: Candidate = self._weigh(lot, account)
+        if candidate.account == 0:
+            continue
+        if len(best) == MAX_CANDIDATES:
+            overflow = True
+            if not self._precedes(candidate, best[MAX_CANDIDATES - 1]):
+                continue
+            best.pop()
+        # Insertion from the bottom; the list stays sorted.
+        best.append(candidate)
+        place: uint256 = len(best) - 1
+        for __: uint256 in range(MAX_CANDIDATES):
+            if place == 0 or not self._precedes(candidate, best[place - 1]):
+                break
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = candidate
+    self._round.cursor = cursor
+    self._round.scanned = cursor == count
+    self._round.overflow = overflow
+    self._candidates = best
+    return max(steps, 1)
+
+
+@pure
+@internal
+def _precedes(one: Candidate, other: Candidate) -> bool:
+    """
+    @notice Exact order: higher score, then higher profit, then lower account id.
+    """
+    if one.score != other.score:
+        return one.score > other.score
+    if one.pnl != other.pnl:
+        return one.pnl > other.pnl
+    return one.account < other.account
+
+
+@view
+@internal
+def _weigh(lot: Lot, account: uint256) -> Candidate:
+    """
+    @notice The account's score and profit at the mark; account 0 if it is not eligible.
+    """
+    position: IClearinghouse.Position = staticcall clearinghouse.position(
+        account, self._round.market
+    )
+    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+    if self._bearable(lot, position, margin.equity) == 0:
+        return empty(Candidate)
+    notional: uint256 = convert(abs(position.size), uint256) * self._round.mark
+    pnl: int256 = position.size * convert(self._round.mark, int256) + position.quote
+    score: uint256 = staticcall self.score_rule.score(
+        IScore.Standing(
+            is_long=position.size > 0,
+            notional=notional,
+            entry_notional=convert(abs(position.quote), uint256),
+            pnl=pnl,
+            equity=margin.equity,
+            cash=staticcall clearinghouse.cash(account),
+            maintenance=margin.maintenance,
+        )
+    )
+    return Candidate(account=account, score=score, pnl=pnl)
+
+
+@view
+@internal
+def _bearable(lot: Lot, position: IClearinghouse.Position, equity: int256) -> uint256:
+    """
+    @notice Lots of the winner's position that it can give up to this lot; 0: not eligible.
+    @dev Eligible is who stands on the other side, is in profit at the close price, and ends with
+         equity >= 0. The close price is the fraction numerator / denominator in ticks per lot.
+         In profit and bearable are compared cross-multiplied: a bankruptcy price is off tick,
+         and the quote's rounding (against the winner) never decides, since equity and marks are
+         whole numbers.
+    """
+    if position.size == 0 or (position.size > 0) == self._round.is_long:
+        return 0
+    numerator: int256 = 0
+    denominator: int256 = 1
+    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
+        numerator = convert(self._round.previous_mark, int256)
+    else:
+        numerator = abs(lot.worth)
+        denominator = convert(lot.size, int256)
+    if position.size * numerator + position.quote * denominator <= 0:
+        return 0
+    wanted: uint256 = min(lot.size, convert(abs(position.size), uint256))
+    # What a winner loses per lot against the mark, times the denominator.
+    cost: int256 = numerator - convert(self._round.mark, int256) * denominator
+    if not self._round.is_long:
+        cost = -cost
+    if cost > 0:
+        if equity <= 0:
+            return 0
+        return min(wanted, convert(equity * denominator // cost, uint256))
+    if equity * denominator < cost * convert(wanted, int256):
+        return 0
+    return wanted
+
+
+# --- Closing -------------------------------------------------------------------------------------
+
+
+@internal
+def _close_winner(lot: Lot):
+    """
+    @notice Closes the next candidate against the lot, as far as both go.
+    """
+    candidate: Candidate = self._candidates[self._round.next]
+    self._round.next += 1
+    market: uint256 = self._round.market
+    is_long: bool = self._round.is_long
+    position: IClearinghouse.Position = staticcall clearinghouse.position(
+        candidate.account, market
+    )
+    size: uint256 = self._bearable(
+        lot, position, staticcall clearinghouse.equity(candidate.account)
+    )
+    if size == 0:
+        return
+    quote: uint256 = self._quote(lot, size)
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    at_mark: int256 = convert(size * self._round.mark, int256)
+    haircut: int256 = convert(quote, int256) - at_mark
+    left: Lot = lot
+    left.size -= size
+    if is_long:
+        left.worth += convert(quote, int256)
+        extcall clearinghouse.exchange(market, candidate.account, estate, size, quote)
+    else:
+        left.worth -= convert(quote, int256)
+        haircut = -haircut
+        extcall clearinghouse.exchange(market, estate, candidate.account, size, quote)
+    self._lots[market][is_long][self._round.lot] = left
+    self._round.rank += 1
+    self._round.taken += size
+    log Deleveraged(
+        round=self._round.id,
+        bankrupt=lot.bankrupt,
+        winner=candidate.account,
+        market=market,
+        is_long=is_long,
+        epoch=self._round.epoch,
+        size=size,
+        quote=quote,
+        price=quote * MICRO // size,
+        mark=self._round.mark,
+        previous_mark=self._round.previous_mark,
+        lot_size=lot.size,
+        lot_worth=lot.worth,
+        score=candidate.score,
+        rank=self._round.rank,
+        haircut=haircut,
+    )
+    if left.size == 0:
+        self._settle(left)
+
+
+@view
+@internal
+def _quote(lot: Lot, size: uint256) -> uint256:
+    """
+    @notice micro-USDC for `size` lots at the close price.
+    @dev At the bankruptcy price it is computed from what is left of the lot, so the last fill
+         takes the lot's worth to exactly 0; until then the winner bears the unit: it pays
+         rounded up for a bankrupt long and receives rounded down for a bankrupt short.
+    """
+    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
+        return size * self._round.previous_mark
+    whole: uint256 = convert(abs(lot.worth), uint256)
+    if self._round.is_long:
+        return (whole * size + lot.size - 1) // lot.size
+    return whole * size // lot.size
+
+
+@internal
+def _settle(lot: Lot):
+    """
+    @notice Ends the lot's turn: what it is worth at the mark goes to where it belongs, so that
+            the estate's equity for it is 0, filled or not.
+    @dev A gain repays uninsured loss, then goes to the vault. A loss is paid by insurance, then
+         written off. With nothing unfilled the mark plays no part.
+    """
+    market: uint256 = self._round.market
+    is_long: bool = self._round.is_long
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    equity: int256 = convert(lot.size * self._round.mark, int256)
+    if not is_long:
+        equity = -equity
+    equity += lot.worth
+    surplus: uint256 = convert(max(equity, 0), uint256)
+    residual: uint256 = convert(max(-equity, 0), uint256)
+    insurance: uint256 = 0
+    if surplus != 0:
+        recovered: uint256 = min(surplus, staticcall clearinghouse.uninsured())
+        if recovered != 0:
+            extcall clearinghouse.recover(estate, recovered)
+        if surplus > recovered:
+            extcall clearinghouse.transfer_cash(
+                estate, staticcall clearinghouse.vault_account(), surplus - recovered
+            )
+    elif residual != 0:
+        insurance = extcall vault.pay(estate, residual)
+        if residual > insurance:
+            extcall clearinghouse.write_off(estate, residual - insurance)
+    left: Lot = lot
+    left.worth -= equity
+    self._lots[market][is_long][self._round.lot] = left
+    self._round.surplus += surplus
+    self._round.residual += residual
+    self._round.insurance += insurance
+    self._round.uninsured += residual - insurance
+    log LotSettled(
+        round=self._round.id,
+        bankrupt=lot.bankrupt,
+        unfilled=lot.size,
+        surplus=surplus,
+        residual=residual,
+        insurance=insurance,
+        uninsured=residual - insurance,
+    )
+    self._next_lot()
+
+
+# --- Views ---------------------------------------------------------------------------------------
+
+
+@view
+@internal
+def _is_busy() -> bool:
+    return self._round.id != 0 or self._queue_head != self._queue_tail
+
+
+@view
+@internal
+def _lots_left(market: uint256, is_long: bool) -> bool:
+    return self.first_lot[market][is_long] != self.lot_count[market][is_long]
+
+
+@view
+@external
+def is_busy() -> bool:
+    """
+    @notice Whether a round is open or waits to be opened.
+    """
+    return self._is_busy()
+
+
+@view
+@external
+def round() -> Round:
+    """
+    @notice The open round; id 0 if there is none.
+    """
+    return self._round
+
+
+@view
+@external
+def lot(market: uint256, is_long: bool, index: uint256) -> Lot:
+    """
+    @notice One lot of an estate, `index` from `first_lot` below `lot_count`.
+    """
+    return self._lots[market][is_long][index]
+
+
+@view
+@external
+def score(account: uint256, market: uint256) -> uint256:
+    """
+    @notice The account's score now, in units of 10^-18, for its position in a market: 0 without
+            one, or out of profit at the mark.
+    """
+    position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
+    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+    mark: uint256 = staticcall oracle.mark(market)
+    pnl: int256 = position.size * convert(mark, int256) + position.quote
+    if pnl <= 0:
+        return 0
+    return staticcall self.score_rule.score(
+        IScore.Standing(
+            is_long=position.size > 0,
+            notional=convert(abs(position.size), uint256) * mark,
+            entry_notional=convert(abs(position.quote), uint256),
+            pnl=pnl,
+            equity=margin.equity,
+            cash=staticcall clearinghouse.cash(account),
+            maintenance=margin.maintenance,
+        )
+    )
