@@ -1,0 +1,1102 @@
+"""Reads a scenario file and says exactly what is wrong with it.
+
+Owns: the format (the models), the checks that need no chain, and the integers behind the text.
+May not: run a scenario, talk to a chain, or change a file.
+
+``load(path)`` gives a Scenario or raises one ScenarioError holding every problem found, each as
+``file:line: key.path: found X, expected Y``. Money, prices and sizes are decimal strings; plain
+whole numbers may go without quotes, fractions may not, because YAML would make floats of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from breakwater import expect as expectations
+from breakwater import units
+
+# Names the driver and the result use for what the venue itself owns, or that a path into a
+# result would misread.
+RESERVED_NAMES: Final = frozenset(
+    {"vault", "tranche", "insurance", "owner", "deployer", "keeper", "reporter", "venue"}
+    | {"oracle", "length"}
+)
+RESERVED_PREFIX: Final = "estate"
+
+Loc = tuple[str | int, ...]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+# ---------------------------------------------------------------- errors
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong: where (file, line from 1, dotted key), what was found, what is expected."""
+
+    file: str
+    line: int
+    key: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}: found {self.found}, expected {self.expected}"
+
+
+class ScenarioError(ValueError):
+    """Every problem of one scenario file, in the order of its lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True)
+class _Unquoted:
+    """A YAML number that is not a plain whole number: kept as its text, never made a float."""
+
+    text: str
+
+
+def _expected(text: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "expected {expected}", {"expected": text})
+
+
+# ---------------------------------------------------------------- types of values
+
+
+def _decimal_text(value: object) -> object:
+    if isinstance(value, _Unquoted | float):
+        text = value.text if isinstance(value, _Unquoted) else repr(value)
+        raise _expected(f'a decimal string: quote it, "{text}"')
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise _expected('a decimal string such as "1.5"')
+    if not units.is_decimal(value):
+        raise _expected('plain decimal text such as "1.5" (no exponent, no NaN, no separators)')
+    return value
+
+
+def _money(text: str) -> str:
+    if units.usdc(text) < 0:
+        raise _expected("USDC, zero or more")
+    return text
+
+
+def _positive_money(text: str) -> str:
+    if units.usdc(text) <= 0:
+        raise _expected("USDC, more than zero")
+    return text
+
+
+def _no_tranche(text: str) -> str:
+    if units.usdc(text) != 0:
+        raise _expected('"0": the backstop tranche is not there yet')
+    return text
+
+
+def _max_step(value: object) -> object:
+    if value is None:
+        raise _expected('none (no limit) or a fraction such as "0.01"')
+    return value if value == "none" else _decimal_text(value)
+
+
+def _max_step_grid(text: str) -> str:
+    if text != "none":
+        units.fraction_ppm(text)
+    return text
+
+
+def _fraction_grid(text: str) -> str:
+    units.fraction_ppm(text)
+    return text
+
+
+_DECIMAL_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$"},
+            {"type": "integer"},
+        ]
+    }
+)
+DecimalText = Annotated[str, BeforeValidator(_decimal_text), _DECIMAL_SCHEMA]
+Money = Annotated[DecimalText, AfterValidator(_money)]
+PositiveMoney = Annotated[DecimalText, AfterValidator(_positive_money)]
+Tranche = Annotated[DecimalText, AfterValidator(_no_tranche)]
+MaxStep = Annotated[
+    str, BeforeValidator(_max_step), AfterValidator(_max_step_grid), _DECIMAL_SCHEMA
+]
+Fraction = Annotated[DecimalText, AfterValidator(_fraction_grid)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
+Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,15}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Level = Annotated[list[DecimalText], Field(min_length=2, max_length=2)]
+
+# One name each for now; a new rule of the venue is added here.
+Score = Literal["hyperliquid_docs"]
+Allocation = Literal["queue"]
+Close = Literal["bankruptcy", "previous_mark"]
+Trigger = Literal["underwater", "unfillable"]
+RankingEngine = Literal["scan"]
+
+
+# ---------------------------------------------------------------- models
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Venue(_Part):
+    """The venue's rules. Every key has a default."""
+
+    score: Score = Field(default="hyperliquid_docs", description="what ranks the winners")
+    allocation: Allocation = Field(
+        default="queue", description="how a round is shared among winners"
+    )
+    close: Close = Field(default="bankruptcy", description="the price at which winners are closed")
+    trigger: Trigger = Field(default="underwater", description="when auto-deleveraging begins")
+    insurance: Money = Field(default="0", description="USDC contributed to the vault")
+    tranche: Tranche = Field(
+        default="0", description='USDC of the backstop tranche; only "0" for now'
+    )
+    max_step: MaxStep = Field(
+        default="0.01",
+        description="largest move of a mark in one epoch, as a fraction; none lifts the limit",
+    )
+    insured_band: Fraction = Field(
+        default="0.1",
+        description="how far from the mark insurance follows a falling book, as a fraction",
+    )
+    engine: RankingEngine = Field(default="scan", description="ranking engine")
+
+    @property
+    def insurance_micro(self) -> int:
+        """Micro-USDC contributed to the vault."""
+        return units.usdc(self.insurance)
+
+    @property
+    def tranche_micro(self) -> int:
+        """Micro-USDC of the backstop tranche."""
+        return units.usdc(self.tranche)
+
+    @property
+    def max_step_ppm(self) -> int:
+        """Largest move of a mark in one epoch, parts per million; 0 means no limit."""
+        return 0 if self.max_step == "none" else units.fraction_ppm(self.max_step)
+
+
+    @property
+    def insured_band_ppm(self) -> int:
+        """Distance from the mark up to which insurance pays for a fill, parts per million."""
+        return units.fraction_ppm(self.insured_band)
+
+
+class Market(_Part):
+    """One market. Its name is its key in ``markets``."""
+
+    size_decimals: int = Field(ge=0, le=6, description="1 lot is 10^-d, 1 tick is 10^-(6-d) USDC")
+    max_leverage: int = Field(ge=1, le=100, description="a whole number, such as 20")
+    price: DecimalText = Field(description="the mark when the path starts, USDC")
+    min_notional: Money = Field(default="10", description="smallest order, USDC")
+
+    _symbol: str = PrivateAttr("")
+
+    @property
+    def symbol(self) -> str:
+        """The market's name."""
+        return self._symbol
+
+    @property
+    def price_ticks(self) -> int:
+        """The mark when the path starts, in ticks."""
+        return self.to_ticks(self.price)
+
+    @property
+    def min_notional_micro(self) -> int:
+        """Smallest order, micro-USDC."""
+        return units.usdc(self.min_notional)
+
+    def to_lots(self, size: str) -> int:
+        """Units as text to signed lots; UnitError if off lot."""
+        return units.lots(size, self.size_decimals, self._symbol)
+
+    def to_ticks(self, price: str) -> int:
+        """USDC as text to ticks; UnitError if off tick or out of range."""
+        return units.ticks(price, self.size_decimals, self._symbol)
+
+    def format_lots(self, lots: int) -> str:
+        """Lots to units as text."""
+        return units.format_lots(lots, self.size_decimals)
+
+    def format_ticks(self, ticks: int) -> str:
+        """Ticks to USDC as text."""
+        return units.format_ticks(ticks, self.size_decimals)
+
+    def initial_margin(self, lots: int, ticks: int) -> int:
+        """Micro-USDC needed to open this size at this price, rounded up."""
+        return -(-abs(lots) * ticks // self.max_leverage)
+
+    def maintenance_margin(self, lots: int, ticks: int) -> int:
+        """Micro-USDC needed to keep this size at this price, rounded up."""
+        return -(-abs(lots) * ticks // (2 * self.max_leverage))
+
+
+class Position(_Part):
+    """A position opened before the path starts."""
+
+    size: DecimalText = Field(description="units, negative for a short")
+    entry: DecimalText = Field(description="price in USDC, on tick")
+
+
+class ScenarioAccount(_Part):
+    """A trader, with what it holds when the path starts."""
+
+    name: Name = Field(description="a name of its own")
+    collateral: Money = Field(description="USDC deposited, as a decimal string")
+    positions: dict[str, Position] = Field(default_factory=dict, description="by market")
+    allow_unhealthy: bool = Field(
+        default=False, description="the account may start below its maintenance margin"
+    )
+
+    @property
+    def collateral_micro(self) -> int:
+        """Deposit in micro-USDC."""
+        return units.usdc(self.collateral)
+
+
+class MarketMaker(_Part):
+    """Takes what does not balance when positions are opened, and owns books by default."""
+
+    name: Name = Field(default="maker", description="a name of its own")
+    collateral: Money = Field(default="1000000", description="USDC deposited, as a decimal string")
+
+    @property
+    def collateral_micro(self) -> int:
+        """Deposit in micro-USDC."""
+        return units.usdc(self.collateral)
+
+
+class Book(_Part):
+    """Orders that rest in one market when the path starts, in order of arrival."""
+
+    owner: str | None = Field(
+        default=None, description="the account whose orders rest; the market maker"
+    )
+    bids: list[Level] = Field(default_factory=list, description="[price, size] pairs")
+    asks: list[Level] = Field(default_factory=list, description="[price, size] pairs")
+    csv: Text | None = Field(
+        default=None,
+        description="file of bids instead, beside this one: columns price..., quantity...",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Book:
+        for key in ("owner", "csv"):
+            if key in self.model_fields_set and getattr(self, key) is None:
+                raise _expected(f"a value for {key}, or no such key")
+        if self.csv is not None and "bids" in self.model_fields_set:
+            raise _expected("either bids or csv, not both")
+        return self
+
+
+class Trade(_Part):
+    """An order sent by an account."""
+
+    account: str = Field(description="an account's name")
+    market: str = Field(description="a market's name")
+    side: Literal["buy", "sell"] = Field(description="buy or sell")
+    size: DecimalText = Field(description="units, more than zero")
+    price: DecimalText = Field(description="limit in USDC, on tick")
+    tif: Literal["gtc", "ioc"] = Field(
+        default="gtc", description="gtc rests until cancelled, ioc fills at once or not at all"
+    )
+
+
+class Cancel(_Part):
+    """Pulls all resting orders of an account."""
+
+    account: str = Field(description="an account's name")
+
+
+class Transfer(_Part):
+    """A deposit or a withdrawal."""
+
+    account: str = Field(description="an account's name")
+    amount: PositiveMoney = Field(description="USDC, more than zero")
+
+    @property
+    def amount_micro(self) -> int:
+        """Micro-USDC."""
+        return units.usdc(self.amount)
+
+
+ACTIONS: Final = (
+    "set_price", "wait", "keeper", "trade", "cancel", "deposit", "withdraw", "liquidate", "keep"
+)  # fmt: skip
+
+
+def _step_schema(schema: dict[str, Any]) -> None:
+    """In the editor's schema: exactly one action, and no nulls."""
+    for prop in schema["properties"].values():
+        for option in prop.pop("anyOf", []):
+            if option.get("type") != "null":
+                prop.update(option)
+        prop.pop("default", None)
+    schema["oneOf"] = [{"required": [action]} for action in ACTIONS]
+
+
+class Step(_Part):
+    """One step of the path: exactly one action, and a note if one likes."""
+
+    model_config = ConfigDict(json_schema_extra=_step_schema)
+
+    set_price: Annotated[dict[str, DecimalText], Field(min_length=1)] | None = Field(
+        default=None, description="new oracle prices by market, USDC"
+    )
+    wait: Annotated[int, Field(ge=1, le=315_360_000)] | None = Field(
+        default=None, description="seconds that pass"
+    )
+    keeper: Literal["on", "off"] | None = Field(
+        default=None,
+        description="whether the keeper acts after every step; on when the path starts",
+    )
+    trade: Trade | None = Field(default=None, description="an order of an account")
+    cancel: Cancel | None = Field(default=None, description="pull all resting orders of an account")
+    deposit: Transfer | None = Field(default=None, description="USDC into an account")
+    withdraw: Transfer | None = Field(default=None, description="USDC out of an account")
+    liquidate: str | None = Field(default=None, description="one call for this account")
+    keep: Literal[True] | None = Field(default=None, description="true: run the keeper once")
+    note: str | None = Field(default=None, description="one line for the reader")
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Step:
+        given = [action for action in ACTIONS if action in self.model_fields_set]
+        if len(given) != 1:
+            what = f"{len(given)} ({', '.join(given)})" if given else "none"
+            raise _expected(f"exactly one action of {', '.join(ACTIONS)}; there is {what}")
+        for key in (given[0], "note"):
+            if key in self.model_fields_set and getattr(self, key) is None:
+                raise _expected(f"a value for {key}")
+        return self
+
+    @property
+    def action(self) -> str:
+        """The name of the one action."""
+        return next(action for action in ACTIONS if getattr(self, action) is not None)
+
+
+@dataclass(frozen=True)
+class BookLevel:
+    """A resting order: price in ticks, size in lots (positive)."""
+
+    ticks: int
+    lots: int
+
+
+@dataclass(frozen=True)
+class ResolvedBook:
+    """What rests in a market when the path starts; each side in order of arrival."""
+
+    owner: str
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A position to open before the path starts: signed lots at a price in ticks."""
+
+    account: str
+    market: str
+    lots: int
+    ticks: int
+
+
+class Scenario(_Part):
+    """A whole scenario file."""
+
+    name: Name = Field(description="the name of the file without .yaml")
+    description: Text = Field(description="one line")
+    source: Text = Field(description="where the figures are from and what is real in them")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="a whole number")
+    venue: Venue = Field(default_factory=Venue, description="the venue's rules")
+    markets: dict[Symbol, Market] = Field(
+        min_length=1, max_length=64, description="markets by name"
+    )
+    accounts: list[ScenarioAccount] = Field(min_length=1, description="traders")
+    market_maker: MarketMaker = Field(
+        default_factory=MarketMaker, description="takes what does not balance"
+    )
+    book: dict[str, Book] = Field(default_factory=dict, description="resting orders by market")
+    path: list[Step] = Field(min_length=1, description="what happens, step by step")
+    expect: dict[str, Any] = Field(
+        min_length=1, description="what must hold in the result, by dotted path"
+    )
+
+    _books: dict[str, ResolvedBook] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any, /) -> None:
+        for symbol, market in self.markets.items():
+            market._symbol = symbol
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """Every trader in file order, then the market maker."""
+        return (*(account.name for account in self.accounts), self.market_maker.name)
+
+    def resolved_book(self, market: str) -> ResolvedBook:
+        """What rests in ``market``, csv included; empty if the file says nothing.
+
+        Csv files are read by ``load``; in a Scenario made without it they are not there.
+        """
+        empty = ResolvedBook(self.market_maker.name, (), ())
+        return self._books.get(market, empty)
+
+    def openings(self) -> tuple[Opening, ...]:
+        """Every stated position, market by market, each by entry, then in file order."""
+        out = [
+            Opening(account.name, symbol, market.to_lots(held.size), market.to_ticks(held.entry))
+            for symbol, market in self.markets.items()
+            for account in self.accounts
+            for key, held in account.positions.items()
+            if key == symbol
+        ]
+        order = {symbol: index for index, symbol in enumerate(self.markets)}
+        return tuple(sorted(out, key=lambda opening: (order[opening.market], opening.ticks)))
+
+    def imbalance(self, market: str) -> int:
+        """Sum of the stated sizes in signed lots; the market maker ends with minus that."""
+        return sum(opening.lots for opening in self.openings() if opening.market == market)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the format, for editors."""
+    return Scenario.model_json_schema()
+
+
+# ---------------------------------------------------------------- YAML with lines
+
+
+_MOST_NODES: Final = 2_000_000
+_PLAIN_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,29})")
+
+
+class _Document:
+    """A YAML file as plain data, and the line of every key in it."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self._nodes = 0
+        self.root = self._compose(text)
+        self.data = self._plain(self.root, (), ())
+
+    def _fail(self, line: int, found: str, expected: str) -> ScenarioError:
+        return ScenarioError([Problem(self.file, line, "scenario", found, expected)])
+
+    def _compose(self, text: str) -> Node:
+        try:
+            root = YAML(typ="rt").compose(text)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = " ".join(str(error.problem or error.context or "bad syntax").split())
+            raise self._fail(mark.line + 1 if mark else 1, what, "valid YAML") from error
+        except (YAMLError, ValueError, RecursionError) as error:
+            lines = str(error).strip().splitlines()
+            what = lines[0] if lines else type(error).__name__
+            raise self._fail(1, what, "valid YAML") from error
+        if root is None:
+            raise self._fail(1, "an empty file", "a mapping with name, markets, accounts, ...")
+        if not isinstance(root, MappingNode):
+            kind = "a list" if isinstance(root, SequenceNode) else "a single value"
+            raise self._fail(
+                root.start_mark.line + 1, kind, "a mapping with name, markets, accounts, ..."
+            )
+        return root
+
+    def _plain(self, node: Node, loc: Loc, above: tuple[int, ...]) -> Any:
+        # aliases can repeat a part without end, or a thousand times within a thousand
+        self._nodes += 1
+        if id(node) in above or len(above) > 40 or self._nodes > _MOST_NODES:
+            raise self._fail(node.start_mark.line + 1, "endless nesting", "a file of finite size")
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        above = (*above, id(node))
+        if isinstance(node, SequenceNode):
+            return [self._plain(item, (*loc, i), above) for i, item in enumerate(node.value)]
+        out: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
+            here = (*loc, key)
+            if key in out:
+                self.problems.append(
+                    Problem(
+                        self.file,
+                        line,
+                        _dotted(here),
+                        f"the key {key} again (first on line {first[key]})",
+                        "each key once",
+                    )
+                )
+                continue
+            first[key] = line
+            out[key] = self._plain(value_node, here, above)
+        return out
+
+    @staticmethod
+    def _scalar(node: ScalarNode) -> Any:
+        text = str(node.value)
+        kind = str(node.tag).rpartition(":")[2]
+        if kind == "null":
+            return None
+        if kind == "bool" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if kind == "int" and _PLAIN_INT.fullmatch(text):
+            return int(text)
+        return _Unquoted(text) if kind in ("int", "float") else text
+
+    def line(self, loc: Loc) -> int:
+        """Line, from 1, of the key or item at ``loc``, or of the nearest thing above it."""
+        node, line = self.root, self.root.start_mark.line
+        for part in loc:
+            if isinstance(node, MappingNode):
+                pairs = [(k, v) for k, v in node.value if str(k.value) == part]
+                if not pairs:
+                    break
+                line, node = pairs[0][0].start_mark.line, pairs[0][1]
+            elif isinstance(node, SequenceNode) and isinstance(part, int):
+                if part >= len(node.value):
+                    break
+                node = node.value[part]
+                line = node.start_mark.line
+            else:
+                break
+        return int(line) + 1
+
+    def add(self, loc: Loc, found: str, expected: str) -> None:
+        self.problems.append(Problem(self.file, self.line(loc), _dotted(loc), found, expected))
+
+
+def _dotted(loc: Loc) -> str:
+    out = ""
+    for part in loc:
+        if isinstance(part, int):
+            out += f"[{part}]"
+        else:
+            out += f".{part}" if out else part
+    return out or "scenario"
+
+
+def _show(value: object) -> str:
+    """What was found, in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, _Unquoted):
+        return f"{value.text} without quotes"
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}" if value else "an empty list"
+    text = str(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f'"{text}"' if isinstance(value, str) else text
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    """The known words, and the one that was probably meant."""
+    words = list(known)
+    listed = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"one of {listed}{hint}" if words else "none: there are none"
+
+
+# ---------------------------------------------------------------- shape
+
+
+def _model_at(loc: Loc) -> type[BaseModel]:
+    """The model whose keys stand at ``loc``."""
+    top = loc[0] if loc else ""
+    if top == "accounts":
+        return Position if len(loc) == 4 else ScenarioAccount
+    if top == "path" and len(loc) == 3:
+        steps: dict[str | int, type[BaseModel]] = {
+            "trade": Trade, "cancel": Cancel, "deposit": Transfer, "withdraw": Transfer
+        }  # fmt: skip
+        return steps.get(loc[2], Step)
+    models: dict[str | int, type[BaseModel]] = {
+        "venue": Venue, "markets": Market, "market_maker": MarketMaker, "book": Book, "path": Step
+    }  # fmt: skip
+    return models.get(top, Scenario)
+
+
+_KINDS: Final = {
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+    "bool_type": "true or false",
+}
+
+
+def _translate(doc: _Document, error: ErrorDetails) -> None:
+    """One pydantic error as a problem with file, line, found and expected."""
+    loc: Loc = error["loc"]
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if loc and loc[-1] == "[key]":
+        loc = loc[:-1]
+    found = _show(value)
+    if kind == "missing":
+        fields = _model_at(loc[:-1]).model_fields
+        about = fields[str(loc[-1])].description if str(loc[-1]) in fields else ""
+        found, expected = "no such key", f"the key {loc[-1]}" + (f": {about}" if about else "")
+    elif kind == "extra_forbidden":
+        found = f'the unknown key "{loc[-1]}"'
+        expected = _suggest(str(loc[-1]), _model_at(loc[:-1]).model_fields)
+    elif kind == "expected":
+        expected = context["expected"]
+    elif kind == "value_error":
+        cause = context["error"]
+        expected = str(cause)
+        if isinstance(cause, units.UnitError):
+            expected = f"{cause.expected} ({cause})"
+    elif kind == "literal_error":
+        options = context["expected"].replace("'", "").replace("True", "true")
+        expected = options if " or " in options else f"{options} (nothing else yet)"
+        if options == "true":
+            expected = "true"
+    elif kind == "string_type":
+        text = value.text if isinstance(value, _Unquoted) else value
+        quotable = isinstance(value, _Unquoted | int) and not isinstance(value, bool)
+        expected = f'text: quote it, "{text}"' if quotable else "text"
+    elif kind == "int_type":
+        expected = "a whole number without quotes"
+    elif kind == "string_pattern_mismatch":
+        expected = "a name of letters, digits, _ and -, that begins with a letter"
+        if loc[0] == "markets":
+            expected = "a market's name of at most 16 letters, digits, _ and -"
+    elif kind == "string_too_short":
+        expected = "some text"
+    elif kind == "too_short":
+        expected = f"at least {context['min_length']}"
+    elif kind == "too_long":
+        expected = f"at most {context['max_length']}"
+    elif kind == "greater_than_equal":
+        expected = f"{context['ge']} or more"
+    elif kind == "less_than_equal":
+        expected = f"{context['le']} or less"
+    else:
+        expected = _KINDS.get(kind, error["msg"])
+    if kind in ("too_short", "too_long", "list_type") and loc[0] == "book" and len(loc) == 4:
+        expected = "a pair [price, size]"
+    doc.add(loc, found, expected)
+
+
+# ---------------------------------------------------------------- meaning
+
+
+class _Meaning:
+    """Checks what no type can say, on every part whose shape is right."""
+
+    def __init__(self, doc: _Document, bad: set[Loc], path: Path) -> None:
+        self.doc, self.bad, self.path = doc, bad, path
+        data = doc.data
+        self.venue = self._good(Venue, data.get("venue", {}), ("venue",))
+        self.markets: dict[str, Market] = {}
+        for symbol, raw in self._mapping("markets").items():
+            market = self._good(Market, raw, ("markets", symbol))
+            if market is not None:
+                market._symbol = symbol
+                self.markets[symbol] = market
+        self.maker = self._good(MarketMaker, data.get("market_maker", {}), ("market_maker",))
+        self.accounts = [
+            (i, account)
+            for i, raw in enumerate(self._list("accounts"))
+            if (account := self._good(ScenarioAccount, raw, ("accounts", i))) is not None
+        ]
+        # names that are stated, even where the rest of the account is wrong
+        self.names = [
+            raw["name"]
+            for raw in self._list("accounts")
+            if isinstance(raw, dict) and isinstance(raw.get("name"), str)
+        ]
+        if self.maker is not None:
+            self.names.append(self.maker.name)
+        self.books: dict[str, ResolvedBook] = {}
+
+    def _mapping(self, key: str) -> dict[str, Any]:
+        raw = self.doc.data.get(key)
+        return raw if isinstance(raw, dict) else {}
+
+    def _list(self, key: str) -> list[Any]:
+        raw = self.doc.data.get(key)
+        return raw if isinstance(raw, list) else []
+
+    def _good(self, model: type[_Model], raw: object, loc: Loc) -> _Model | None:
+        if any(loc[: len(bad)] == bad for bad in self.bad if bad):
+            return None
+        return model.model_validate(raw)
+
+    def run(self) -> None:
+        self._name()
+        self._names()
+        for symbol, market in list(self.markets.items()):
+            # without its price nothing in a market can be valued
+            if self._grid(("markets", symbol, "price"), market.to_ticks, market.price) is None:
+                del self.markets[symbol]
+        before = len(self.doc.problems)
+        for index, account in self.accounts:
+            self._account(index, account)
+        self._carry(len(self.doc.problems) > before)
+        for symbol, raw in self._mapping("book").items():
+            self._book(symbol, self._good(Book, raw, ("book", symbol)))
+        for index, raw in enumerate(self._list("path")):
+            step = self._good(Step, raw, ("path", index))
+            if step is not None:
+                self._step(("path", index), step)
+        self._expect()
+
+    def _grid(self, loc: Loc, convert: Callable[[str], int], text: str) -> int | None:
+        try:
+            return convert(text)
+        except units.UnitError as error:
+            self.doc.add(loc, _show(text), f"{error.expected} ({error})")
+            return None
+
+    def _market(self, loc: Loc, symbol: str) -> Market | None:
+        known = self._mapping("markets")
+        if symbol not in known:
+            self.doc.add(loc, f"the unknown market {symbol}", _suggest(symbol, known))
+        return self.markets.get(symbol)
+
+    def _known(self, loc: Loc, name: str) -> None:
+        if name not in self.names:
+            found = f"the unknown account {name}"
+            self.doc.add(loc, found, _suggest(name, sorted(set(self.names))))
+
+    def _name(self) -> None:
+        name = self.doc.data.get("name")
+        if isinstance(name, str) and ("name",) not in self.bad and name != self.path.stem:
+            self.doc.add(("name",), _show(name), f'"{self.path.stem}", the name of the file')
+
+    def _names(self) -> None:
+        seen: dict[str, str] = {}
+        stated: list[tuple[Loc, str]] = []
+        for index, raw in enumerate(self._list("accounts")):
+            if isinstance(raw, dict) and isinstance(raw.get("name"), str):
+                stated.append((("accounts", index, "name"), raw["name"]))
+        if self.maker is not None:
+            stated.append((("market_maker", "name"), self.maker.name))
+        for loc, name in stated:
+            if name.lower() in RESERVED_NAMES or name.lower().startswith(RESERVED_PREFIX):
+                self.doc.add(loc, f"the reserved name {name}", "a name the venue does not use")
+            elif name in seen:
+                found = f"the account name {name} again (it is {seen[name]})"
+                self.doc.add(loc, found, "a name of its own for each account")
+            else:
+                seen[name] = _dotted(loc[:-1])
+
+    def _account(self, index: int, account: ScenarioAccount) -> None:
+        base: Loc = ("accounts", index, "positions")
+        initial = maintenance = 0
+        equity = collateral = account.collateral_micro
+        whole = True
+        parts: list[str] = []
+        for symbol, held in account.positions.items():
+            loc = (*base, symbol)
+            market = self._market(loc, symbol)
+            if market is None:
+                whole = False
+                continue
+            lots = self._grid((*loc, "size"), market.to_lots, held.size)
+            ticks = self._grid((*loc, "entry"), market.to_ticks, held.entry)
+            if lots == 0:
+                self.doc.add((*loc, "size"), _show(held.size), "a size other than zero")
+            if not lots or ticks is None:
+                whole = False
+                continue
+            self._notional((*loc, "size"), market, lots, ticks)
+            needed = market.initial_margin(lots, ticks)
+            parts.append(f"{symbol} {units.format_usdc(needed)}")
+            initial += needed
+            maintenance += market.maintenance_margin(lots, market.price_ticks)
+            equity += lots * (market.price_ticks - ticks)
+        if not whole or not account.positions:
+            return
+        if collateral < initial:
+            self.doc.add(
+                ("accounts", index, "collateral"),
+                f"{_show(account.collateral)}, too little to open the positions of {account.name}",
+                f"at least {units.format_usdc(initial)} USDC, "
+                f"the initial margin at entry ({', '.join(parts)})",
+            )
+        if equity < maintenance and not account.allow_unhealthy:
+            self.doc.add(
+                ("accounts", index),
+                f"{account.name} with equity {units.format_usdc(equity)} USDC at the start prices",
+                f"at least its maintenance margin {units.format_usdc(maintenance)} USDC, "
+                "or allow_unhealthy: true",
+            )
+
+    def _notional(self, loc: Loc, market: Market, lots: int, ticks: int) -> None:
+        notional = abs(lots) * ticks
+        if notional < market.min_notional_micro:
+            self.doc.add(
+                loc,
+                f"an order of {units.format_usdc(notional)} USDC",
+                f"at least {market.min_notional} USDC, the min_notional of {market.symbol}",
+            )
+
+    def _carry(self, doubtful: bool) -> None:
+        """Whether the market maker has the margin for the other side, as positions are opened
+        by entry, market after market, and when the marks then stand at the start prices."""
+        stated = len(self._list("accounts"))
+        if self.maker is None or doubtful or len(self.accounts) != stated:
+            return
+        if len(self.markets) != len(self._mapping("markets")):
+            return
+        net: dict[str, dict[int, int]] = {symbol: {} for symbol in self.markets}
+        for _, account in self.accounts:
+            for symbol, held in account.positions.items():
+                market = self.markets[symbol]
+                at, lots = market.to_ticks(held.entry), market.to_lots(held.size)
+                net[symbol][at] = net[symbol].get(at, 0) - lots
+        size = dict.fromkeys(self.markets, 0)
+        mark = dict.fromkeys(self.markets, 0)
+        equity_base = self.maker.collateral_micro
+        worst: tuple[int, int, int, str] | None = None
+
+        def look(where: str) -> None:
+            nonlocal worst
+            equity = equity_base + sum(size[s] * mark[s] for s in size)
+            needed = sum(m.initial_margin(size[s], mark[s]) for s, m in self.markets.items())
+            if equity < needed and (worst is None or needed - equity > worst[0]):
+                worst = (needed - equity, needed, equity, where)
+
+        for symbol, market in self.markets.items():
+            for at in sorted(net[symbol]):
+                lots = net[symbol][at]
+                grows = abs(size[symbol] + lots) > abs(size[symbol])
+                size[symbol] += lots
+                equity_base -= lots * at
+                mark[symbol] = at
+                if grows:
+                    look(f"when the {symbol} positions at {market.format_ticks(at)} are opened")
+        for symbol, market in self.markets.items():
+            mark[symbol] = market.price_ticks
+        look("at the start prices")
+        if worst is not None:
+            _, needed, equity, where = worst
+            self.doc.add(
+                ("market_maker", "collateral"),
+                f'"{self.maker.collateral}", too little to take the other side: equity '
+                f"{units.format_usdc(equity)} USDC {where}",
+                f"at least its initial margin there, {units.format_usdc(needed)} USDC",
+            )
+
+    def _book(self, symbol: str, book: Book | None) -> None:
+        loc: Loc = ("book", symbol)
+        market = self._market(loc, symbol)
+        if book is None:
+            return
+        if book.owner is not None:
+            self._known((*loc, "owner"), book.owner)
+        if market is None:
+            return
+        sides: dict[str, list[BookLevel]] = {"bids": [], "asks": []}
+        for side, levels in (("bids", book.bids), ("asks", book.asks)):
+            for index, (price, size) in enumerate(levels):
+                level = self._level((*loc, side, index), market, price, size)
+                if level is not None:
+                    sides[side].append(level)
+        if book.csv is not None:
+            sides["bids"] = self._csv((*loc, "csv"), market, book.csv)
+        bids, asks = sides["bids"], sides["asks"]
+        if bids and asks:
+            high, low = max(x.ticks for x in bids), min(x.ticks for x in asks)
+            if high >= low:
+                self.doc.add(
+                    loc,
+                    f"a bid at {market.format_ticks(high)} "
+                    f"and an ask at {market.format_ticks(low)}",
+                    "bids below asks: these would trade at once",
+                )
+        owner = book.owner or (self.maker.name if self.maker else "")
+        self.books[symbol] = ResolvedBook(owner, tuple(bids), tuple(asks))
+
+    def _level(self, loc: Loc, market: Market, price: str, size: str) -> BookLevel | None:
+        ticks = self._grid((*loc, 0), market.to_ticks, price)
+        lots = self._grid((*loc, 1), market.to_lots, size)
+        if ticks is None or lots is None:
+            return None
+        if lots <= 0:
+            self.doc.add((*loc, 1), _show(size), "a size above zero")
+            return None
+        self._notional((*loc, 1), market, lots, ticks)
+        return BookLevel(ticks, lots)
+
+    def _csv(self, loc: Loc, market: Market, name: str) -> list[BookLevel]:
+        if Path(name).is_absolute():
+            self.doc.add(loc, _show(name), "a path relative to the scenario's folder")
+            return []
+        try:
+            text = (self.path.parent / name).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            why = error.strerror or "unreadable"
+            self.doc.add(loc, f"{name}: {why}", "a csv file, relative to the scenario's folder")
+            return []
+        except UnicodeDecodeError:
+            self.doc.add(loc, f"{name}: not UTF-8 text", "a csv file")
+            return []
+        rows = [
+            (number, next(csv.reader([line]), []))
+            for number, line in enumerate(text.splitlines(), start=1)
+            if line.strip() and not line.startswith("#")
+        ]
+        header = [cell.strip() for cell in rows[0][1]] if rows else []
+        wanted = "two columns, price... and quantity..., such as price_usdt,quantity_atom"
+        if len(header) != 2 or not (
+            header[0].startswith("price") and header[1].startswith("quantity")
+        ):
+            at = rows[0][0] if rows else 1
+            head = _show(",".join(header)) if header else "an empty file"
+            self.doc.add(loc, f"{name}:{at}: {head}", wanted)
+            return []
+        if len(rows) == 1:
+            self.doc.add(loc, f"{name}: no rows", "at least one level")
+        out: list[BookLevel] = []
+        for number, row in rows[1:]:
+            if len(row) != 2:
+                self.doc.add(loc, f"{name}:{number}: {len(row)} columns", wanted)
+                continue
+            try:
+                level = BookLevel(market.to_ticks(row[0].strip()), market.to_lots(row[1].strip()))
+            except units.UnitError as error:
+                self.doc.add(loc, f"{name}:{number}: {error}", error.expected)
+                continue
+            if level.lots <= 0:
+                self.doc.add(loc, f"{name}:{number}: size {row[1].strip()}", "a size above zero")
+                continue
+            if level.lots * level.ticks < market.min_notional_micro:
+                self.doc.add(
+                    loc,
+                    f"{name}:{number}: an order of "
+                    f"{units.format_usdc(level.lots * level.ticks)} USDC",
+                    f"at least {market.min_notional} USDC, the min_notional of {market.symbol}",
+                )
+            out.append(level)
+        return out
+
+    def _step(self, loc: Loc, step: Step) -> None:
+        loc = (*loc, step.action)
+        for symbol, price in (step.set_price or {}).items():
+            market = self._market((*loc, symbol), symbol)
+            if market is not None:
+                self._grid((*loc, symbol), market.to_ticks, price)
+        if step.trade is not None:
+            market = self._market((*loc, "market"), step.trade.market)
+            if market is not None:
+                self._grid((*loc, "price"), market.to_ticks, step.trade.price)
+                lots = self._grid((*loc, "size"), market.to_lots, step.trade.size)
+                if lots is not None and lots <= 0:
+                    self.doc.add((*loc, "size"), _show(step.trade.size), "a size above zero")
+        for part in (step.trade, step.cancel, step.deposit, step.withdraw):
+            if part is not None:
+                self._known((*loc, "account"), part.account)
+        if step.liquidate is not None:
+            self._known(loc, step.liquidate)
+
+    def _expect(self) -> None:
+        block = self._mapping("expect")
+        for key, found, expected in expectations.problems(block):
+            self.doc.add(("expect", key), found, expected)
+        for key, value in block.items():
+            for number in _unquoted(value):
+                self.doc.add(
+                    ("expect", key), _show(number), f'a decimal string: quote it, "{number.text}"'
+                )
+
+
+def _unquoted(value: object) -> list[_Unquoted]:
+    if isinstance(value, _Unquoted):
+        return [value]
+    items: Sequence[object] = []
+    if isinstance(value, Mapping):
+        items = list(value.values())
+    elif isinstance(value, list):
+        items = value
+    return [number for item in items for number in _unquoted(item)]
+
+
+# ---------------------------------------------------------------- loading
+
+
+def parse(text: str, path: str | Path) -> Scenario:
+    """A scenario from its text, as if read from ``path`` (for its name, csv files and errors).
+
+    Raises ScenarioError with every problem found.
+    """
+    path = Path(path)
+    doc = _Document(text, str(path))
+    bad: set[Loc] = set()
+    scenario: Scenario | None = None
+    try:
+        scenario = Scenario.model_validate(doc.data)
+    except ValidationError as error:
+        for detail in error.errors():
+            loc: Loc = detail["loc"]
+            listed = bool(loc) and loc[0] in ("markets", "accounts", "book", "path")
+            bad.add(loc[:2] if listed else loc[:1])
+            _translate(doc, detail)
+    meaning = _Meaning(doc, bad, path)
+    meaning.run()
+    if scenario is None or doc.problems:
+        raise ScenarioError(doc.problems)
+    scenario._books.update(meaning.books)
+    return scenario
+
+
+def load(path: str | Path) -> Scenario:
+    """Reads a scenario file. Raises ScenarioError with every problem found."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        found = f"no readable file ({error.strerror})"
+        raise ScenarioError(
+            [Problem(str(path), 1, "scenario", found, "a scenario file")]
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(
+            [Problem(str(path), 1, "scenario", "bytes that are not UTF-8", "a YAML text file")]
+        ) from error
+    return parse(text, path)
