@@ -1,0 +1,385 @@
+"""Runs one scenario on one engine and says what happened.
+
+Owns the order of a run: deploy, set-up by real trades, the path step by step with the keeper after
+each, and the solvency check after every transaction. It moves no money of its own: all goes
+through the venue's public methods. What it returns is the result format of `result.json`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from breakwater import units
+from breakwater.contract import Event, Tx
+from breakwater.engine.base import Engine, Reverted
+from breakwater.keeper import Keeper
+from breakwater.ledger import Ledger, Solvency
+from breakwater.scenario import Scenario, Step
+from breakwater.story import Storyteller
+from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
+
+WALK_LIMIT = 10_000
+"""Epochs after which a price that is still not reached is given up."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class SetupError(Exception):
+    """The stated positions or orders could not be opened."""
+
+
+class Crash:
+    """One run. `progress(what, done, of)` hears how far it is."""
+
+    def __init__(
+        self, scenario: Scenario, engine: Engine, progress: Progress = lambda what, done, of: None
+    ) -> None:
+        self.scenario = scenario
+        self.engine = engine
+        self._progress = progress
+        self._gas: dict[str, list[int]] = {}
+        self._adl_gas = 0
+        self._events: list[Event] = []
+        self._in_setup = True
+        self.markets = list(scenario.markets.values())
+        self.market_ids = {market.symbol: i for i, market in enumerate(self.markets)}
+        self.account_ids: dict[str, int] = {}
+        self.traders: dict[str, str] = {}
+        self.prices = [market.price_ticks for market in self.markets]
+        rules = scenario.venue
+        self.config = VenueConfig(
+            max_step=rules.max_step_ppm,
+            insured_band=rules.insured_band_ppm,
+            score=rules.score,
+            close=rules.close,
+            trigger=rules.trigger,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """The whole run. Raises SetupError, or InsolvencyError the moment an identity breaks."""
+        self._set_up()
+        self._in_setup = False
+        self._gas.clear()
+        steps = []
+        path = self.scenario.path
+        self._keeper_on = True
+        for index, step in enumerate(path):
+            self._progress("path", index, len(path))
+            steps.append(self._step(index, step))
+        self._progress("path", len(path), len(path))
+        return self._result(steps, self.ledger.check(anew=True))
+
+    # ---------------------------------------------------------------- set-up
+
+    def _set_up(self) -> None:
+        """Opens every stated position by a real trade with the market maker.
+
+        Step limit lifted and keepers off while it lasts; accounts go in order of entry, with the
+        mark set to it.
+        """
+        scenario = self.scenario
+        names = scenario.account_names
+        openings = scenario.openings()
+        books = [(symbol, scenario.resolved_book(symbol)) for symbol in scenario.markets]
+        total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for _, b in books)
+        done = 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            self._progress("set-up", done, total)
+
+        self.venue = venue = Venue.deploy(self.engine, VenueConfig(min_interval=0, max_step=0))
+        self.ledger = Ledger(venue)
+        self.keeper = Keeper(self.ledger, self.engine.actor("keeper"), self._seen)
+        for market in self.markets:
+            venue.add_market(
+                market.symbol,
+                market.size_decimals,
+                market.max_leverage,
+                market.min_notional_micro,
+                market.price_ticks,
+            )
+        self.ledger.enumerate()
+        if scenario.venue.insurance_micro:
+            self._seen("contribute", venue.insure(scenario.venue.insurance_micro))
+        collateral = {a.name: a.collateral_micro for a in scenario.accounts}
+        collateral[scenario.market_maker.name] = scenario.market_maker.collateral_micro
+        for name in names:
+            trader = self.traders[name] = self.engine.actor(name)
+            opened = venue.clearinghouse.send("open_account", sender=trader)
+            self._seen("open_account", opened)
+            account = self.account_ids[name] = opened.one("AccountOpened").account
+            venue.mint(trader, collateral[name], venue.clearinghouse)
+            if collateral[name]:
+                self._seen(
+                    "deposit",
+                    venue.clearinghouse.send("deposit", account, collateral[name], sender=trader),
+                )
+            tick()
+        self.story = Storyteller(self.markets, self._names())
+        self._open_positions(openings, tick)
+        # Twice, so that the previous mark is where the path begins too.
+        for _ in range(2):
+            self._update(self.prices)
+        venue.configure(self.config)
+        for symbol, book in books:
+            market = scenario.markets[symbol]
+            for is_buy, levels in ((True, book.bids), (False, book.asks)):
+                for level in levels:
+                    try:
+                        tx = self._place(book.owner, symbol, is_buy, level.lots, level.ticks)
+                    except Reverted as error:
+                        raise SetupError(
+                            f"book.{symbol}: {book.owner} cannot place "
+                            f"{market.format_lots(level.lots)} at "
+                            f"{market.format_ticks(level.ticks)}: {error.reason}"
+                        ) from error
+                    if tx.all("Filled"):
+                        raise SetupError(f"book.{symbol}: the book crosses itself")
+                    tick()
+        healthy = {a.name for a in scenario.accounts if not a.allow_unhealthy}
+        ids = {self.account_ids[name]: name for name in healthy}
+        for account in self.keeper.weakest():
+            if account in ids:
+                raise SetupError(
+                    f"{ids[account]} starts below its maintenance margin: give it more "
+                    "collateral, or say allow_unhealthy: true"
+                )
+
+    def _open_positions(self, openings: Any, tick: Callable[[], None]) -> None:
+        maker = self.scenario.market_maker.name
+        for opening in openings:
+            market = self.scenario.markets[opening.market]
+            place = self.market_ids[opening.market]
+            prices = list(self.prices)
+            prices[place] = opening.ticks
+            if self.venue.oracle.call("mark", place) != opening.ticks:
+                self._update(prices)
+            size, is_buy = abs(opening.lots), opening.lots > 0
+            what = (
+                f"{opening.account} cannot open {market.format_lots(opening.lots)} "
+                f"{opening.market} at {market.format_ticks(opening.ticks)}"
+            )
+            try:
+                self._place(maker, opening.market, not is_buy, size, opening.ticks)
+                tx = self._place(
+                    opening.account, opening.market, is_buy, size, opening.ticks, "ioc"
+                )
+            except Reverted as error:
+                raise SetupError(f"{what}: {error.reason}") from error
+            if sum(fill.size for fill in tx.all("Filled")) != size:
+                raise SetupError(f"{what}: {maker} lacks the margin for the other side")
+            tick()
+
+    # ---------------------------------------------------------------- path
+
+    def _step(self, index: int, step: Step) -> dict[str, Any]:
+        start = len(self._events)
+        refused: str | None = None
+        epochs = 0
+        try:
+            epochs = self._act(step)
+        except Reverted as error:
+            # A refusal is part of the story: the scenario may expect it.
+            refused = error.reason
+        if self._keeper_on and not epochs:
+            self.keeper.run()
+        marks = {
+            market.symbol: market.format_ticks(self.venue.oracle.call("mark", i))
+            for i, market in enumerate(self.markets)
+        }
+        return {
+            "index": index,
+            "action": step.action,
+            "note": step.note or "",
+            "timestamp": self.engine.timestamp,
+            "epochs": epochs,
+            "marks": marks,
+            "refused": refused,
+            "events": self.story.tell(self._events[start:]),
+        }
+
+    def _act(self, step: Step) -> int:
+        """Does what the step says. Returns the price epochs it took (the keeper has run then)."""
+        if step.set_price is not None:
+            return self._walk(step.set_price)
+        if step.wait is not None:
+            self.engine.wait(step.wait)
+        elif step.keeper is not None:
+            self._keeper_on = step.keeper == "on"
+        elif step.trade is not None:
+            trade = step.trade
+            market = self.scenario.markets[trade.market]
+            self._place(
+                trade.account,
+                trade.market,
+                trade.side == "buy",
+                market.to_lots(trade.size),
+                market.to_ticks(trade.price),
+                trade.tif,
+            )
+        elif step.cancel is not None:
+            name = step.cancel.account
+            book = self.venue.order_book
+            tx = book.send("cancel_all", self.account_ids[name], sender=self.traders[name])
+            self._seen("cancel_all", tx)
+        elif step.deposit is not None:
+            name, amount = step.deposit.account, step.deposit.amount_micro
+            house, trader = self.venue.clearinghouse, self.traders[name]
+            self.venue.usdc.send("mint", trader, amount, sender=trader)
+            tx = house.send("deposit", self.account_ids[name], amount, sender=trader)
+            self._seen("deposit", tx)
+        elif step.withdraw is not None:
+            name, amount = step.withdraw.account, step.withdraw.amount_micro
+            tx = self.venue.clearinghouse.send(
+                "withdraw", self.account_ids[name], amount, sender=self.traders[name]
+            )
+            self._seen("withdraw", tx)
+        elif step.liquidate is not None:
+            self.keeper.liquidate(self.account_ids[step.liquidate])
+        elif step.keep is not None:
+            self.keeper.run()
+        return 0
+
+    def _walk(self, wanted: dict[str, str]) -> int:
+        """Reports the new prices, epoch after epoch, until every mark has arrived.
+
+        The step limit may make a large move take many epochs; the keeper acts in each. A mark that
+        an open round has pinned stays, and so does the walk.
+        """
+        for symbol, price in wanted.items():
+            place = self.market_ids[symbol]
+            self.prices[place] = self.markets[place].to_ticks(price)
+        for epoch in range(1, WALK_LIMIT + 1):
+            before = self._marks()
+            self.engine.wait(self.config.min_interval)
+            self._update(self.prices)
+            if self._keeper_on:
+                self.keeper.run()
+            after = self._marks()
+            if after == self.prices or after == before:
+                return epoch
+        raise SetupError(f"the marks did not reach {wanted} in {WALK_LIMIT} epochs")
+
+    def _marks(self) -> list[int]:
+        return [self.venue.oracle.call("mark", i) for i in range(len(self.markets))]
+
+    # ---------------------------------------------------------------- transactions
+
+    def _update(self, prices: list[int]) -> None:
+        self._seen("update", self.venue.set_prices(prices))
+
+    def _place(
+        self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"
+    ) -> Tx:
+        tx = self.venue.place(
+            self.traders[name],
+            self.account_ids[name],
+            self.market_ids[symbol],
+            is_buy,
+            lots,
+            ticks,
+            tif,
+        )
+        self._seen("place", tx)
+        return tx
+
+    def _seen(self, action: str, tx: Tx) -> None:
+        """Every transaction of the run ends here: events, gas, and the identities."""
+        self.ledger.observe(tx.events)
+        if not self._in_setup:
+            self._events += tx.events
+        if tx.receipt.gas_used is not None:
+            self._gas.setdefault(action, []).append(tx.receipt.gas_used)
+            if tx.all("Deleveraged"):
+                self._adl_gas += tx.receipt.gas_used
+        self.ledger.check()
+
+    # ---------------------------------------------------------------- result
+
+    def _names(self) -> dict[int, str]:
+        names = {account: name for name, account in self.account_ids.items()}
+        names[VAULT_ACCOUNT] = "vault"
+        for symbol, market in self.market_ids.items():
+            for is_long in (True, False):
+                estate = self.venue.clearinghouse.call("estate", market, is_long)
+                names[estate] = f"estate_{symbol}_{'long' if is_long else 'short'}"
+        return names
+
+    def _result(self, steps: list[dict[str, Any]], solvency: Solvency) -> dict[str, Any]:
+        told = self.story.figures(self._events)
+        scenario = self.scenario
+        rules = scenario.venue
+        return {
+            "scenario": scenario.name,
+            "engine": self.engine.name,
+            "seed": scenario.seed,
+            "policy": {
+                "score": rules.score,
+                "allocation": rules.allocation,
+                "close": rules.close,
+                "trigger": rules.trigger,
+            },
+            "steps": steps,
+            "accounts": self._accounts(),
+            "liquidations": told.liquidations,
+            "bankruptcies": told.bankruptcies,
+            "adl": {"rounds": told.rounds, "fills": told.fills},
+            "waterfall": told.waterfall | {"uninsured": units.format_usdc(solvency.uninsured)},
+            "solvency": {
+                "held": units.format_usdc(solvency.held),
+                "owed": units.format_usdc(solvency.owed),
+                "difference": units.format_usdc(solvency.difference),
+                "unaccounted": units.format_usdc(solvency.unaccounted),
+                "i4_difference": units.format_usdc(solvency.i4_difference),
+                "uninsured": units.format_usdc(solvency.uninsured),
+                "accounts": solvency.accounts,
+                "checks": self.ledger.checks,
+            },
+            "gas": self._gas_figures(),
+        }
+
+    def _accounts(self) -> dict[str, Any]:
+        """What everybody holds; an estate is listed only while it holds something."""
+        out: dict[str, Any] = {}
+        names = self._names()
+        ids = [*self.account_ids.values(), *(i for i in names if i not in self.traders.values())]
+        ordered = list(dict.fromkeys(ids))
+        rows = self.venue.lens.call("accounts", ordered[:200])
+        for start in range(200, len(ordered), 200):
+            rows += self.venue.lens.call("accounts", ordered[start : start + 200])
+        for row in rows:
+            name = names[row.account]
+            positions = {}
+            for i, market in enumerate(self.markets):
+                if not (row.active_markets >> i) & 1:
+                    continue
+                size, quote = self.venue.clearinghouse.call("position", row.account, i)
+                entry = units.format_unit_price(abs(quote), abs(size), market.size_decimals)
+                positions[market.symbol] = {"size": market.format_lots(size), "entry": entry}
+            if name.startswith("estate") and not positions and not row.cash:
+                continue
+            out[name] = {
+                "cash": units.format_usdc(row.cash),
+                "equity": units.format_usdc(row.equity),
+                "positions": positions,
+            }
+        return out
+
+    def _gas_figures(self) -> dict[str, Any]:
+        """Gas of the path's transactions; nothing where the engine does not measure it."""
+        if not self.engine.measures_gas or not self._gas:
+            return {"by_action": {}, "adl_per_fill": None, "max_tx": None}
+        by_action = {
+            action: {"count": len(used), "median": int(statistics.median(used)), "max": max(used)}
+            for action, used in sorted(self._gas.items())
+        }
+        fills = sum(event.name == "Deleveraged" for event in self._events)
+        return {
+            "by_action": by_action,
+            "adl_per_fill": self._adl_gas // fills if fills else None,
+            "max_tx": max(gas for used in self._gas.values() for gas in used),
+        }

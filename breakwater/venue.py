@@ -1,0 +1,204 @@
+"""Deploys and wires the whole protocol: the one place that knows in which order.
+
+Owns the handles of the deployed contracts and the event decoder they share. Tests, scripts and the
+crash driver all get their venue here. It takes no decision of the protocol's and reads no file but
+the compiled contracts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from breakwater import artifacts, contract
+from breakwater.contract import Contract, EventDecoder, Tx
+from breakwater.engine.base import Engine
+
+CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1}
+TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
+SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
+TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1}
+VAULT_ACCOUNT: Final = 1
+UNLIMITED: Final = 2**256 - 1
+"""An ERC-20 allowance that never runs out."""
+
+
+@dataclass(frozen=True)
+class VenueConfig:
+    """The venue's parameters; the owner may change each of them later.
+
+    `min_interval` and `stale_after` are seconds, `max_step` and `insured_band` parts per million
+    of the mark (a `max_step` of 0 lifts the limit); the rest are names from the tables above.
+    """
+
+    min_interval: int = 3
+    stale_after: int = 3_600
+    max_step: int = 10_000
+    insured_band: int = 100_000
+    score: str = "hyperliquid_docs"
+    close: str = "bankruptcy"
+    trigger: str = "underwater"
+
+
+class Venue:
+    """Handles of one deployed venue. `owner` may change parameters, `reporter` reports prices."""
+
+    NAMES: Final = {
+        "usdc": "USDC",
+        "oracle": "Oracle",
+        "clearinghouse": "Clearinghouse",
+        "order_book": "OrderBook",
+        "vault": "InsuranceVault",
+        "score": "HyperliquidDocs",
+        "deleverager": "Deleverager",
+        "liquidator": "Liquidator",
+        "lens": "Lens",
+    }
+
+    def __init__(
+        self, engine: Engine, contracts: Mapping[str, Contract], owner: str, reporter: str
+    ) -> None:
+        self.engine = engine
+        self.owner = owner
+        self.reporter = reporter
+        self.contracts = dict(contracts)
+        self.usdc = contracts["usdc"]
+        self.oracle = contracts["oracle"]
+        self.clearinghouse = contracts["clearinghouse"]
+        self.order_book = contracts["order_book"]
+        self.vault = contracts["vault"]
+        self.score = contracts["score"]
+        self.deleverager = contracts["deleverager"]
+        self.liquidator = contracts["liquidator"]
+        self.lens = contracts["lens"]
+        self.decoder = self.clearinghouse.decoder
+
+    @classmethod
+    def deploy(cls, engine: Engine, config: VenueConfig | None = None) -> Venue:
+        """Deploys every contract, test USDC included, and wires them; no market yet."""
+        config = config or VenueConfig()
+        compiled = artifacts.load()
+        decoder = EventDecoder()
+        owner = engine.actor("owner")
+        reporter = engine.actor("reporter")
+
+        def new(role: str, *args: object) -> Contract:
+            made = compiled[cls.NAMES[role]]
+            return contract.deploy(
+                engine, made.name, made.abi, made.bytecode, args, sender=owner, decoder=decoder
+            )
+
+        usdc = new("usdc")
+        oracle = new("oracle", config.min_interval, config.stale_after, config.max_step)
+        clearinghouse = new("clearinghouse", usdc, oracle)
+        order_book = new("order_book", clearinghouse)
+        vault = new("vault", clearinghouse, usdc)
+        score = new("score")
+        deleverager = new("deleverager", clearinghouse, oracle, vault, score)
+        liquidator = new("liquidator", clearinghouse, oracle, order_book, vault, deleverager)
+        lens = new("lens", clearinghouse)
+        clearinghouse.send("wire", order_book, liquidator, deleverager, vault, sender=owner)
+        oracle.send("wire", deleverager, sender=owner)
+        oracle.send("set_reporter", reporter, True, sender=owner)
+        venue = cls(
+            engine,
+            {
+                "usdc": usdc,
+                "oracle": oracle,
+                "clearinghouse": clearinghouse,
+                "order_book": order_book,
+                "vault": vault,
+                "score": score,
+                "deleverager": deleverager,
+                "liquidator": liquidator,
+                "lens": lens,
+            },
+            owner,
+            reporter,
+        )
+        venue.configure(config)
+        return venue
+
+    @classmethod
+    def at(cls, engine: Engine, addresses: Mapping[str, str]) -> Venue:
+        """A venue deployed earlier, from what `addresses` gave then."""
+        compiled = artifacts.load()
+        decoder = EventDecoder()
+        contracts = {
+            role: Contract(engine, addresses[role], compiled[name].abi, name, decoder)
+            for role, name in cls.NAMES.items()
+        }
+        return cls(engine, contracts, addresses["owner"], addresses["reporter"])
+
+    def addresses(self) -> dict[str, str]:
+        """Role to address, of the contracts and of owner and reporter: all that `at` needs."""
+        known = {role: handle.address for role, handle in self.contracts.items()}
+        return known | {"owner": self.owner, "reporter": self.reporter}
+
+    def configure(self, config: VenueConfig) -> None:
+        """Sets every parameter of a running venue. No ADL round may be open."""
+        self.oracle.send(
+            "set_parameters",
+            config.min_interval,
+            config.stale_after,
+            config.max_step,
+            sender=self.owner,
+        )
+        self.liquidator.send(
+            "set_policy", TRIGGERS[config.trigger], config.insured_band, sender=self.owner
+        )
+        self.deleverager.send(
+            "set_policy", self.score, CLOSE_RULES[config.close], sender=self.owner
+        )
+
+    def add_market(
+        self, symbol: str, size_decimals: int, max_leverage: int, min_notional: int, price: int
+    ) -> int:
+        """Adds a market with its first price (ticks; `min_notional` micro-USDC). Returns its id."""
+        self.oracle.send("add_market", price, sender=self.owner)
+        tx = self.clearinghouse.send(
+            "add_market", symbol, size_decimals, max_leverage, min_notional, sender=self.owner
+        )
+        return int(tx.one("MarketAdded").market)
+
+    def open_account(self, trader: str, collateral: int = 0) -> int:
+        """Opens an account for the address and funds it with freshly minted test USDC."""
+        opened = self.clearinghouse.send("open_account", sender=trader).one("AccountOpened")
+        if collateral:
+            self.deposit(trader, int(opened.account), collateral)
+        return int(opened.account)
+
+    def mint(self, to: str, amount: int, spender: Contract) -> None:
+        """Test USDC for an address, and an allowance of it for one of the venue's contracts."""
+        self.usdc.send("mint", to, amount, sender=to)
+        self.usdc.send("approve", spender, UNLIMITED, sender=to)
+
+    def deposit(self, trader: str, account: int, amount: int) -> Tx:
+        """Mints `amount` micro-USDC for the address and deposits it."""
+        self.mint(trader, amount, self.clearinghouse)
+        return self.clearinghouse.send("deposit", account, amount, sender=trader)
+
+    def insure(self, amount: int) -> Tx:
+        """Mints `amount` micro-USDC and contributes it to the insurance vault."""
+        self.mint(self.owner, amount, self.vault)
+        return self.vault.send("contribute", amount, sender=self.owner)
+
+    def set_prices(self, prices: list[int]) -> Tx:
+        """One oracle epoch: a price in ticks for every market, in order of market id."""
+        return self.oracle.send("update", prices, sender=self.reporter)
+
+    def place(
+        self,
+        trader: str,
+        account: int,
+        market: int,
+        is_buy: bool,
+        size: int,
+        price: int,
+        tif: str = "gtc",
+    ) -> Tx:
+        """An order of `size` lots at `price` ticks, "gtc" or "ioc"."""
+        return self.order_book.send(
+            "place", account, market, is_buy, size, price, TIME_IN_FORCE[tif], sender=trader
+        )
