@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from breakwater import units
+from breakwater import expect, units
 from breakwater.contract import Event, Tx
 from breakwater.engine.base import Engine, Reverted
 from breakwater.keeper import Keeper
@@ -43,6 +43,7 @@ class Crash:
         self._adl_gas = 0
         self._events: list[Event] = []
         self._in_setup = True
+        self._transactions = 0
         self.markets = list(scenario.markets.values())
         self.market_ids = {market.symbol: i for i, market in enumerate(self.markets)}
         self.account_ids: dict[str, int] = {}
@@ -60,6 +61,21 @@ class Crash:
     def run(self) -> dict[str, Any]:
         """The whole run. Raises SetupError, or InsolvencyError the moment an identity breaks."""
         self._set_up()
+        setup = {
+            "step_limit": "lifted",
+            "keeper": "off",
+            "transactions": self._transactions,
+            "trades": [
+                {
+                    "account": opening.account,
+                    "counterparty": self.scenario.market_maker.name,
+                    "market": opening.market,
+                    "size": self.scenario.markets[opening.market].format_lots(opening.lots),
+                    "price": self.scenario.markets[opening.market].format_ticks(opening.ticks),
+                }
+                for opening in self.scenario.openings()
+            ],
+        }
         self._in_setup = False
         self._gas.clear()
         steps = []
@@ -69,7 +85,7 @@ class Crash:
             self._progress("path", index, len(path))
             steps.append(self._step(index, step))
         self._progress("path", len(path), len(path))
-        return self._result(steps, self.ledger.check(anew=True))
+        return self._result(setup, steps, self.ledger.check(anew=True))
 
     # ---------------------------------------------------------------- set-up
 
@@ -289,6 +305,7 @@ class Crash:
 
     def _seen(self, action: str, tx: Tx) -> None:
         """Every transaction of the run ends here: events, gas, and the identities."""
+        self._transactions += 1
         self.ledger.observe(tx.events)
         if not self._in_setup:
             self._events += tx.events
@@ -309,11 +326,13 @@ class Crash:
                 names[estate] = f"estate_{symbol}_{'long' if is_long else 'short'}"
         return names
 
-    def _result(self, steps: list[dict[str, Any]], solvency: Solvency) -> dict[str, Any]:
+    def _result(
+        self, setup: dict[str, Any], steps: list[dict[str, Any]], solvency: Solvency
+    ) -> dict[str, Any]:
         told = self.story.figures(self._events)
         scenario = self.scenario
         rules = scenario.venue
-        return {
+        result = {
             "scenario": scenario.name,
             "engine": self.engine.name,
             "seed": scenario.seed,
@@ -323,6 +342,7 @@ class Crash:
                 "close": rules.close,
                 "trigger": rules.trigger,
             },
+            "setup": setup,
             "steps": steps,
             "accounts": self._accounts(),
             "liquidations": told.liquidations,
@@ -341,6 +361,19 @@ class Crash:
             },
             "gas": self._gas_figures(),
         }
+        return result | {"printed": self._printed(result)}
+
+    def _printed(self, result: dict[str, Any]) -> list[dict[str, str]]:
+        """The source's figures beside ours."""
+        return [
+            {
+                "what": row.what,
+                "printed": row.printed,
+                "ours": str(expect.find(row.path, result)),
+                "why": row.why,
+            }
+            for row in self.scenario.printed
+        ]
 
     def _accounts(self) -> dict[str, Any]:
         """What everybody holds; an estate is listed only while it holds something."""
@@ -359,7 +392,12 @@ class Crash:
                     continue
                 size, quote = self.venue.clearinghouse.call("position", row.account, i)
                 entry = units.format_unit_price(abs(quote), abs(size), market.size_decimals)
-                positions[market.symbol] = {"size": market.format_lots(size), "entry": entry}
+                mark = self.venue.oracle.call("mark", i)
+                positions[market.symbol] = {
+                    "size": market.format_lots(size),
+                    "entry": entry,
+                    "pnl": units.format_usdc(size * mark + quote),
+                }
             if name.startswith("estate") and not positions and not row.cash:
                 continue
             out[name] = {

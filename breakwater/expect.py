@@ -72,6 +72,12 @@ def problems(expect: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return out
 
 
+def find(path: str, result: Mapping[str, Any]) -> Any:
+    """The value at ``path``, or ``MISSING`` if the path leads nowhere."""
+    there, found = _lookup(path, result)
+    return found if there else MISSING
+
+
 def _check(path: str, expected: Any, result: Mapping[str, Any]) -> Check:
     there, found = _lookup(path, result)
     if not there:

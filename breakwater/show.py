@@ -150,6 +150,20 @@ def accounts_table(result: Mapping[str, Any], limit: int = 40) -> Table:
     return table
 
 
+def printed_table(result: Mapping[str, Any]) -> Table:
+    """The figures that the scenario's source prints, beside the venue's own, and why."""
+    rows: Sequence[Mapping[str, str]] = result["printed"]
+    table = _table("Printed in the source, and here")
+    table.add_column("figure", overflow="fold")
+    table.add_column("printed", justify="right", no_wrap=True)
+    table.add_column("here", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        cells = (row["what"], _grouped(row["printed"]), _grouped(row["ours"]), row["why"])
+        table.add_row(*map(Text, cells))
+    return table
+
+
 def _brief(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."

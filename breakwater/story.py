@@ -55,7 +55,6 @@ class Storyteller:
             "PriceUpdated": self._price,
             "Filled": self._filled,
             "OrderCancelled": self._cancelled,
-            "LiquidationFill": self._liquidation,
             "Liquidated": self._liquidated,
             "WoundUp": self._wound_up,
             "Paid": self._paid,
@@ -82,10 +81,14 @@ class Storyteller:
         out = Figures()
         liquidated = closed = paid = 0
         maker = 0
+        # What the last change of a position realised, by account: an exchange comes before its receipt.
+        realised: dict[int, int] = {}
         legs: list[dict[str, Any]] = []
         for event in events:
             if event.name == "Filled":
                 maker = event.maker
+            elif event.name == "PositionChanged":
+                realised[event.account] = event.realised
             elif event.name == "LiquidationFill":
                 market = self._markets[event.market]
                 liquidated += event.size * event.price
@@ -157,6 +160,7 @@ class Storyteller:
                         "score": _score(event.score),
                         "rank": event.rank,
                         "haircut": _usdc(event.haircut),
+                        "realised": _usdc(realised[event.winner]),
                     }
                 )
             elif event.name == "Paid":
@@ -201,11 +205,6 @@ class Storyteller:
         why = _CANCELLED.get(event.reason, "")
         return f"an order of {self._who(event.account)} leaves the book: {why}"
 
-    def _liquidation(self, event: Event) -> str | None:
-        if not event.insurance:
-            return None
-        return f"beyond bankruptcy: insurance makes up {_usdc(event.insurance)} USDC of that fill"
-
     def _liquidated(self, event: Event) -> str:
         words = f"liquidation of {self._who(event.account)}: equity {_usdc(event.equity)} USDC left"
         if event.more:
@@ -226,7 +225,7 @@ class Storyteller:
         if event.paid == event.wanted == 0:
             return None
         return (
-            f"the vault pays {_usdc(event.paid)} of {_usdc(event.wanted)} USDC, "
+            f"insurance pays {_usdc(event.paid)} of {_usdc(event.wanted)} USDC for it, "
             f"{_usdc(event.left)} left"
         )
 

@@ -51,13 +51,15 @@ event Exchanged:
     quote: uint256
 
 
-# Snapshot after each change of a position: what the account now holds in that market.
+# Snapshot after each change of a position: what the account now holds in that market, and the
+# profit (or loss) that the change moved from quote to cash.
 event PositionChanged:
     account: indexed(uint256)
     market: indexed(uint256)
     size: int256
     quote: int256
     cash: int256
+    realised: int256
 
 
 event CashMoved:
@@ -139,20 +141,20 @@ def _apply(market: uint256, account: uint256, size: int256, quote: int256):
     """
     position: IClearinghouse.Position = self._positions[account][market]
     before: int256 = position.size
+    realised: int256 = 0
     if before == 0 or (before > 0) == (size > 0):
-        position.size = before + size
         position.quote += quote
     elif abs(size) < abs(before):
         released: int256 = position.quote * abs(size) // abs(before)
-        position.size = before + size
         position.quote -= released
-        self.cash[account] += released + quote
+        realised = released + quote
     else:
         closing: int256 = quote * abs(before) // abs(size)
-        self.cash[account] += position.quote + closing
-        position.size = before + size
+        realised = position.quote + closing
         position.quote = quote - closing
+    position.size = before + size
     self._positions[account][market] = position
+    self.cash[account] += realised
     if (before > 0) != (position.size > 0) or (before < 0) != (position.size < 0):
         self._refile(market, account, before, position.size)
     log PositionChanged(
@@ -161,6 +163,7 @@ def _apply(market: uint256, account: uint256, size: int256, quote: int256):
         size=position.size,
         quote=position.quote,
         cash=self.cash[account],
+        realised=realised,
     )
 
 
