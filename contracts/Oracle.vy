@@ -3,29 +3,74 @@
 """
 @title Oracle
 @license AGPL-3.0-only
-@notice Prices by epoch: one update by a reporter sets every market's oracle price, mark and
-        previous mark under one epoch number. Owns prices and nothing else; it holds no money
-        and calls nobody.
+@notice Prices by epoch. Reporters report; one poke turns what they reported into the oracle
+        price, the mark, the previous mark and the funding index of every market, under one epoch
+        number. Owns prices and nothing else; it holds no money.
 
             price      ticks; one tick is 10^-(6 - size_decimals) USDC, so ticks * lots is an
                        exact integer of micro-USDC
-            mark       what margin, liquidation and ranking read; follows the oracle price by at
-                       most `max_step` an epoch, and a larger move is walked, not refused
+            oracle     median of the fresh reports
+            mark       what margin, liquidation and ranking read. It follows the median of
+                       (oracle + EMA of the impact mid's distance from it, median of best bid, best
+                       ask and last trade, oracle) by at most `max_step` an epoch; a larger move is
+                       walked, not refused. The oracle alone while the book is one-sided.
             previous   the mark of the epoch before
+            sample     what a separate, bounded call read from one book
+            index      funding paid so far by one lot long, 10^-9 micro-USDC
 
-@custom:kill Remove every reporter: prices go stale, what adds risk is refused, what reduces it
-             still works.
+        A manipulated last trade is one input of one of three: it moves nothing by itself.
+@custom:kill Remove the reporters: prices go stale, what adds risk is refused, what reduces it still
+             works.
 """
 from snekmate.auth import ownable
 from .interfaces import IOracle
+from .interfaces import IOrderBook
+from .modules import funding_rate
+from .modules import median
 
 initializes: ownable
 implements: IOracle
 exports: (ownable.owner, ownable.transfer_ownership)
 
 MAX_MARKETS: constant(uint256) = 64
+MAX_REPORTERS: constant(uint256) = 9
 MAX_PRICE: constant(uint256) = 2**24 - 1
 PPM: constant(uint256) = 10**6
+HOUR: constant(uint256) = 3600
+# Time constant of the EMA, seconds, and its fixed-point scale.
+EMA_SECONDS: constant(int256) = 150
+EMA_ONE: constant(int256) = 10**6
+# One sample stands for at most this many seconds, however long ago the last one was: a book that
+# was there for a moment cannot speak for an hour.
+MAX_SAMPLE_SECONDS: constant(uint256) = 60
+# A sample older than this says nothing about the book.
+MAX_SAMPLE_AGE: constant(uint256) = 120
+
+
+struct Price:
+    oracle: uint256
+    mark: uint256
+    previous: uint256
+    # When the oracle price was last the median of enough fresh reports.
+    priced_at: uint256
+    index: int256
+
+
+struct Sample:
+    at: uint256
+    # Ticks; all zero while the book was one-sided.
+    middle: uint256
+    # EMA of impact mid - oracle, in 10^-6 ticks.
+    ema: int256
+    # Sum of premium * seconds, and of the seconds, since the last funding.
+    premium: int256
+    seconds: uint256
+
+
+struct Parameters:
+    min_interval: uint256
+    stale_after: uint256
+    max_step: uint256
 
 
 event ReporterSet:
@@ -39,12 +84,49 @@ event ParametersSet:
     max_step: uint256
 
 
+event QuorumSet:
+    quorum: uint256
+
+
+event StalenessSet:
+    market: indexed(uint256)
+    stale_after: uint256
+
+
+event ImpactNotionalSet:
+    market: indexed(uint256)
+    notional: uint256
+
+
+event Reported:
+    reporter: indexed(address)
+    prices: DynArray[uint256, MAX_MARKETS]
+
+
 event PriceUpdated:
     epoch: indexed(uint256)
     market: indexed(uint256)
     oracle_price: uint256
     mark: uint256
     previous_mark: uint256
+    fresh: bool
+    index: int256
+
+
+event Sampled:
+    market: indexed(uint256)
+    middle: uint256
+    impact_bid: uint256
+    impact_ask: uint256
+    premium: int256
+    ema: int256
+
+
+event FundingAccrued:
+    market: indexed(uint256)
+    premium: int256
+    rate: int256
+    index: int256
 
 
 event PinChanged:
@@ -55,20 +137,31 @@ event PinChanged:
 epoch: public(uint256)
 updated_at: public(uint256)
 market_count: public(uint256)
-oracle_price: public(HashMap[uint256, uint256])
-mark: public(HashMap[uint256, uint256])
-previous_mark: public(HashMap[uint256, uint256])
-# While an ADL round is open its market's mark and previous mark stand still.
+_prices: HashMap[uint256, uint256]
+_samples: HashMap[uint256, Sample]
+# While an ADL round is open its market's mark, previous mark and funding index stand still.
 pinned: public(HashMap[uint256, bool])
 
-# Seconds between two updates at least; seconds after which prices are stale; largest move of a
+# Seconds between two pokes at least; seconds after which prices are stale; largest move of a
 # mark in one epoch in parts per million of it, 0 for no limit.
 min_interval: public(uint256)
 stale_after: public(uint256)
 max_step: public(uint256)
+# Of one market, where it differs; 0: `stale_after`.
+market_stale_after: public(HashMap[uint256, uint256])
+# Fresh reports that a price needs.
+quorum: public(uint256)
+# Depth at which impact prices are read, micro-USDC.
+impact_notional: public(HashMap[uint256, uint256])
 
-is_reporter: public(HashMap[address, bool])
+# Whether a report came in since the last epoch.
+has_news: public(bool)
+reporters: public(DynArray[address, MAX_REPORTERS])
+# reporter -> market -> price and time in one word
+_reports: HashMap[address, HashMap[uint256, uint256]]
+
 deleverager: public(address)
+order_book: public(IOrderBook)
 
 
 @deploy
@@ -77,37 +170,61 @@ def __init__(min_interval: uint256, stale_after: uint256, max_step: uint256):
     @notice The deployer becomes the owner. Units as in `set_parameters`.
     """
     ownable.__init__()
+    self.quorum = 1
     self._set_parameters(min_interval, stale_after, max_step)
 
 
+# --- Set-up, by the owner ------------------------------------------------------------------------
+
+
 @external
-def wire(deleverager: address):
+def wire(deleverager: address, order_book: address):
     """
-    @notice Names the contract that may pin marks. Once, by the owner.
+    @notice Names the contract that may pin marks and the book that is sampled. Once, by the owner.
     """
     ownable._check_owner()
     assert self.deleverager == empty(address), "oracle: already wired"
-    assert deleverager != empty(address), "oracle: zero address"
+    assert deleverager != empty(address) and order_book != empty(address), "oracle: zero address"
     self.deleverager = deleverager
+    self.order_book = IOrderBook(order_book)
 
 
 @external
 def set_reporter(reporter: address, allowed: bool):
     """
-    @notice Lets `reporter` report prices, or no longer. Owner only.
+    @notice Lets `reporter` report prices, or no longer. At most 9 at a time. Owner only.
     """
     ownable._check_owner()
-    self.is_reporter[reporter] = allowed
+    kept: DynArray[address, MAX_REPORTERS] = []
+    for known: address in self.reporters:
+        if known != reporter:
+            kept.append(known)
+    if allowed:
+        assert len(kept) < MAX_REPORTERS, "oracle: too many reporters"
+        kept.append(reporter)
+    self.reporters = kept
     log ReporterSet(reporter=reporter, allowed=allowed)
+
+
+@external
+def set_quorum(quorum: uint256):
+    """
+    @notice How many fresh reports a price needs, 1 .. 9. Owner only.
+    """
+    ownable._check_owner()
+    assert quorum != 0 and quorum <= MAX_REPORTERS, "oracle: quorum out of range"
+    self.quorum = quorum
+    log QuorumSet(quorum=quorum)
 
 
 @external
 def set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint256):
     """
     @notice Owner only.
-    @param min_interval Seconds between two updates at least, so that two quick ones cannot
-           erase the previous mark.
-    @param stale_after Seconds after which prices are stale; more than `min_interval`.
+    @param min_interval Seconds between two epochs at least, so that two quick ones cannot erase
+           the previous mark.
+    @param stale_after Seconds after which prices are stale; more than `min_interval`, at most a
+           day.
     @param max_step Largest move of a mark in one epoch, in parts per million of it; a mark may
            always move by one tick. 0 lifts the limit.
     """
@@ -118,11 +235,37 @@ def set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint25
 @internal
 def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint256):
     assert stale_after > min_interval, "oracle: stale before the next update"
+    assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     assert max_step <= PPM, "oracle: step above 100%"
     self.min_interval = min_interval
     self.stale_after = stale_after
     self.max_step = max_step
     log ParametersSet(min_interval=min_interval, stale_after=stale_after, max_step=max_step)
+
+
+@external
+def set_market_staleness(market: uint256, stale_after: uint256):
+    """
+    @notice Seconds after which this market's price is stale; 0 for the general rule. Owner only.
+    """
+    ownable._check_owner()
+    self._require_market(market)
+    assert stale_after == 0 or stale_after > self.min_interval, "oracle: stale before the next update"
+    assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
+    self.market_stale_after[market] = stale_after
+    log StalenessSet(market=market, stale_after=stale_after)
+
+
+@external
+def set_impact_notional(market: uint256, notional: uint256):
+    """
+    @notice How deep into the book impact prices are read, micro-USDC, above 0. Owner only.
+    """
+    ownable._check_owner()
+    self._require_market(market)
+    assert notional != 0 and notional < 2**80, "oracle: impact notional out of range"
+    self.impact_notional[market] = notional
+    log ImpactNotionalSet(market=market, notional=notional)
 
 
 @external
@@ -134,99 +277,379 @@ def add_market(price: uint256) -> uint256:
     ownable._check_owner()
     market: uint256 = self.market_count
     assert market < MAX_MARKETS, "oracle: too many markets"
-    self._require_price(price)
+    assert price != 0 and price <= MAX_PRICE, "oracle: price out of range"
     self.market_count = market + 1
-    self.oracle_price[market] = price
-    self.mark[market] = price
-    self.previous_mark[market] = price
+    self._store(
+        market,
+        Price(oracle=price, mark=price, previous=price, priced_at=block.timestamp, index=0),
+    )
+    # 6,000 USDC, what Hyperliquid uses for most coins.
+    self.impact_notional[market] = 6_000 * 10**6
     if market == 0:
         self.updated_at = block.timestamp
-    self._log(market)
     return market
+
+
+# --- Reports and epochs --------------------------------------------------------------------------
+
+
+@external
+def report(prices: DynArray[uint256, MAX_MARKETS]):
+    """
+    @notice Reporters only: one price in ticks per market, in order of market id; 0: none for this
+            one. What it means is up to the next poke.
+    """
+    self._report(prices)
+
+
+@external
+def poke():
+    """
+    @notice Begins the next epoch from what was reported. Anyone, at most once in `min_interval`.
+    """
+    self._poke()
 
 
 @external
 def update(prices: DynArray[uint256, MAX_MARKETS]):
     """
-    @notice Begins the next epoch with one oracle price for each market, in order of market id.
-            Reporters only.
-    @dev All or nothing: one epoch number stands for one set of marks.
-    @param prices Ticks, 1 .. 2^24 - 1.
+    @notice Report and poke in one call. Reporters only.
     """
-    assert self.is_reporter[msg.sender], "oracle: not a reporter"
+    self._report(prices)
+    self._poke()
+
+
+@internal
+def _report(prices: DynArray[uint256, MAX_MARKETS]):
+    assert msg.sender in self.reporters, "oracle: not a reporter"
     assert len(prices) == self.market_count, "oracle: one price per market"
-    assert block.timestamp >= self.updated_at + self.min_interval, "oracle: too soon"
-    self.epoch += 1
-    self.updated_at = block.timestamp
     market: uint256 = 0
     for price: uint256 in prices:
-        self._require_price(price)
-        self.oracle_price[market] = price
-        if not self.pinned[market]:
-            self.previous_mark[market] = self.mark[market]
-            self.mark[market] = self._stepped(self.mark[market], price)
-        self._log(market)
+        assert price <= MAX_PRICE, "oracle: price out of range"
+        self._reports[msg.sender][market] = (block.timestamp << 24) | price
         market += 1
+    self.has_news = True
+    log Reported(reporter=msg.sender, prices=prices)
+
+
+@internal
+def _poke():
+    """
+    @dev All markets at once: one epoch number stands for one set of marks.
+    """
+    assert block.timestamp >= self.updated_at + self.min_interval, "oracle: too soon"
+    # Else anyone could repeat an epoch until the previous mark equals the mark.
+    assert self.has_news, "oracle: no new report"
+    self.has_news = False
+    hours: uint256 = block.timestamp // HOUR - self.updated_at // HOUR
+    self.epoch += 1
+    self.updated_at = block.timestamp
+    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        price: Price = self._price(market)
+        reported: uint256 = self._reported(market)
+        was_fresh: bool = self._is_fresh(market, price)
+        if reported != 0:
+            price.oracle = reported
+            price.priced_at = block.timestamp
+        if not self.pinned[market]:
+            # At most one hour at a time, and none while nobody knew the price.
+            if hours != 0:
+                if was_fresh and reported != 0:
+                    price.index += self._accrue(market, price)
+                self._samples[market].premium = 0
+                self._samples[market].seconds = 0
+            # A market that nobody reported keeps both: its previous mark is not worn away.
+            if reported != 0:
+                price.previous = price.mark
+                price.mark = self._stepped(price.mark, self._target(market, price))
+        self._store(market, price)
+        log PriceUpdated(
+            epoch=self.epoch,
+            market=market,
+            oracle_price=price.oracle,
+            mark=price.mark,
+            previous_mark=price.previous,
+            fresh=reported != 0,
+            index=price.index,
+        )
+
+
+@view
+@internal
+def _reported(market: uint256) -> uint256:
+    """
+    @notice Median of the fresh reports in ticks; 0 if they are fewer than the quorum.
+    """
+    fresh: DynArray[uint256, MAX_REPORTERS] = []
+    for reporter: address in self.reporters:
+        word: uint256 = self._reports[reporter][market]
+        price: uint256 = word & MAX_PRICE
+        if price != 0 and block.timestamp <= (word >> 24) + self._staleness(market):
+            fresh.append(price)
+    if len(fresh) == 0 or len(fresh) < self.quorum:
+        return 0
+    return median.of(fresh)
+
+
+@view
+@internal
+def _target(market: uint256, price: Price) -> uint256:
+    """
+    @notice Where the mark ought to be, in ticks.
+    """
+    sample: Sample = self._samples[market]
+    if sample.middle == 0 or block.timestamp > sample.at + MAX_SAMPLE_AGE:
+        return price.oracle
+    drifted: int256 = convert(price.oracle, int256) + sample.ema // EMA_ONE
+    clamped: uint256 = convert(
+        max(1, min(drifted, convert(MAX_PRICE, int256))), uint256
+    )
+    return median.of_three(clamped, sample.middle, price.oracle)
+
+
+@view
+@internal
+def _stepped(mark: uint256, target: uint256) -> uint256:
+    """
+    @notice `target`, or as far toward it as one epoch may go (rounded down, at least one tick).
+    """
+    if self.max_step == 0:
+        return target
+    step: uint256 = max(1, mark * self.max_step // PPM)
+    return min(target, mark + step) if target > mark else max(target, mark - min(step, mark - 1))
+
+
+@internal
+def _accrue(market: uint256, price: Price) -> int256:
+    """
+    @notice One hour's funding per lot long: oracle price * rate, in 10^-9 micro-USDC. The premium is
+            the mean over the samples since the last hour, each standing for the time before it.
+    """
+    sample: Sample = self._samples[market]
+    premium: int256 = 0
+    if sample.seconds != 0:
+        premium = sample.premium // convert(sample.seconds, int256)
+    rate: int256 = funding_rate.per_hour(premium)
+    step: int256 = convert(price.oracle, int256) * rate
+    log FundingAccrued(market=market, premium=premium, rate=rate, index=price.index + step)
+    return step
+
+
+# --- Samples -------------------------------------------------------------------------------------
+
+
+@external
+def sample(market: uint256):
+    """
+    @notice Reads one book: impact prices for the premium and the EMA, best prices and last trade
+            for the mark. Anyone, once per second at most; bounded whatever the book holds.
+    @dev Only a sample moves the EMA and the premium, and by no more than the seconds it stands
+         for (at most 60), so what a book shows for one transaction weighs one second if samples
+         are taken often.
+    """
+    self._require_market(market)
+    sample: Sample = self._samples[market]
+    assert block.timestamp > sample.at, "oracle: sampled already"
+    quotes: IOrderBook.Quotes = staticcall self.order_book.quotes(
+        market, self.impact_notional[market]
+    )
+    # The first sample begins the clock and stands for no time.
+    elapsed: uint256 = 0
+    if sample.at != 0:
+        elapsed = min(block.timestamp - sample.at, MAX_SAMPLE_SECONDS)
+    price: uint256 = self._price(market).oracle
+    premium: int256 = 0
+    if quotes.impact_bid > price:
+        premium = convert((quotes.impact_bid - price) * 10**9 // price, int256)
+    elif quotes.impact_ask != 0 and quotes.impact_ask < price:
+        premium = -convert((price - quotes.impact_ask) * 10**9 // price, int256)
+    sample.premium += premium * convert(elapsed, int256)
+    sample.seconds += elapsed
+    sample.middle = 0
+    if quotes.best_bid != 0 and quotes.best_ask != 0:
+        sample.middle = median.of_three(
+            quotes.best_bid,
+            quotes.best_ask,
+            quotes.last_trade if quotes.last_trade != 0 else quotes.best_bid,
+        )
+    if quotes.impact_bid != 0 and quotes.impact_ask != 0:
+        distance: int256 = (
+            convert(quotes.impact_bid + quotes.impact_ask, int256) * EMA_ONE // 2
+            - convert(price, int256) * EMA_ONE
+        )
+        # weight = dt / (dt + 150): the EMA of a signal held since the last sample, to first order.
+        seconds: int256 = convert(elapsed, int256)
+        sample.ema += (distance - sample.ema) * seconds // (seconds + EMA_SECONDS)
+    sample.at = block.timestamp
+    self._samples[market] = sample
+    log Sampled(
+        market=market,
+        middle=sample.middle,
+        impact_bid=quotes.impact_bid,
+        impact_ask=quotes.impact_ask,
+        premium=premium,
+        ema=sample.ema,
+    )
+
+
+# --- The deleverager -----------------------------------------------------------------------------
 
 
 @external
 def pin(market: uint256, pinned: bool):
     """
-    @notice Holds a market's mark and previous mark still, or lets go. Deleverager only.
+    @notice Holds a market's mark, previous mark and funding index still, or lets go. Deleverager
+            only.
     """
     assert msg.sender == self.deleverager, "oracle: deleverager only"
     self.pinned[market] = pinned
     log PinChanged(market=market, pinned=pinned)
 
 
-@view
+# --- Storage -------------------------------------------------------------------------------------
+
+
 @internal
-def _stepped(mark: uint256, price: uint256) -> uint256:
+def _store(market: uint256, price: Price):
     """
-    @notice `price`, or as far toward it as one epoch may go (rounded down, at least one tick).
+    @dev One word: oracle 24 | mark 24 | previous 24 | priced_at 40 | index 96 (signed).
     """
-    if self.max_step == 0:
-        return price
-    step: uint256 = max(1, mark * self.max_step // PPM)
-    return min(price, mark + step) if price > mark else max(price, mark - min(step, mark - 1))
-
-
-@pure
-@internal
-def _require_price(price: uint256):
-    assert price != 0 and price <= MAX_PRICE, "oracle: price out of range"
-
-
-@internal
-def _log(market: uint256):
-    log PriceUpdated(
-        epoch=self.epoch,
-        market=market,
-        oracle_price=self.oracle_price[market],
-        mark=self.mark[market],
-        previous_mark=self.previous_mark[market],
+    index: uint256 = convert(convert(price.index, bytes32), uint256) & (2**96 - 1)
+    self._prices[market] = (
+        price.oracle
+        | (price.mark << 24)
+        | (price.previous << 48)
+        | (price.priced_at << 72)
+        | (index << 112)
     )
 
 
 @view
 @internal
-def _is_fresh() -> bool:
-    return block.timestamp <= self.updated_at + self.stale_after
+def _price(market: uint256) -> Price:
+    word: uint256 = self._prices[market]
+    return Price(
+        oracle=word & MAX_PRICE,
+        mark=(word >> 24) & MAX_PRICE,
+        previous=(word >> 48) & MAX_PRICE,
+        priced_at=(word >> 72) & (2**40 - 1),
+        # Up to the top bit, then down again: the second shift copies the sign.
+        index=convert(convert(word << 48, bytes32), int256) >> 160,
+    )
+
+
+@view
+@internal
+def _staleness(market: uint256) -> uint256:
+    own: uint256 = self.market_stale_after[market]
+    return own if own != 0 else self.stale_after
+
+
+@view
+@internal
+def _is_fresh(market: uint256, price: Price) -> bool:
+    return block.timestamp <= price.priced_at + self._staleness(market)
+
+
+@view
+@internal
+def _require_market(market: uint256):
+    assert market < self.market_count, "oracle: unknown market"
+
+
+# --- Views ---------------------------------------------------------------------------------------
 
 
 @view
 @external
-def is_fresh() -> bool:
+def read(market: uint256) -> (uint256, bool, int256):
     """
-    @notice Whether the last update is at most `stale_after` seconds old.
+    @notice What a margin check needs: the mark in ticks, whether it is fresh, the funding index.
     """
-    return self._is_fresh()
+    price: Price = self._price(market)
+    return price.mark, self._is_fresh(market, price), price.index
 
 
 @view
 @external
-def read(market: uint256) -> (uint256, bool):
+def price(market: uint256) -> Price:
     """
-    @notice What a margin check needs: the mark in ticks, and whether it is fresh.
+    @notice Oracle price, mark and previous mark (ticks), time of the price, funding index.
     """
-    return self.mark[market], self._is_fresh()
+    return self._price(market)
+
+
+@view
+@external
+def mark(market: uint256) -> uint256:
+    """
+    @notice The mark, ticks.
+    """
+    return self._price(market).mark
+
+
+@view
+@external
+def previous_mark(market: uint256) -> uint256:
+    """
+    @notice The mark of the epoch before, ticks.
+    """
+    return self._price(market).previous
+
+
+@view
+@external
+def oracle_price(market: uint256) -> uint256:
+    """
+    @notice The median of the reporters, ticks.
+    """
+    return self._price(market).oracle
+
+
+@view
+@external
+def index(market: uint256) -> int256:
+    """
+    @notice Funding paid so far by one lot long, 10^-9 micro-USDC.
+    """
+    return self._price(market).index
+
+
+@view
+@external
+def is_fresh(market: uint256) -> bool:
+    """
+    @notice Whether the market's price is young enough to add risk on.
+    """
+    return self._is_fresh(market, self._price(market))
+
+
+@view
+@external
+def last_sample(market: uint256) -> Sample:
+    """
+    @notice The last sample of the book, with the EMA and the premium so far.
+    """
+    return self._samples[market]
+
+
+@view
+@external
+def expected_rate(market: uint256) -> int256:
+    """
+    @notice The hourly rate if the hour ended now, parts of 10^9; above 0 longs pay.
+    """
+    sample: Sample = self._samples[market]
+    premium: int256 = 0
+    if sample.seconds != 0:
+        premium = sample.premium // convert(sample.seconds, int256)
+    return funding_rate.per_hour(premium)
+
+
+@pure
+@external
+def rate_per_eight_hours(premium: int256) -> int256:
+    """
+    @notice The funding rule itself: premium and rate for 8 hours, parts of 10^9.
+    """
+    return funding_rate.per_eight_hours(premium)
