@@ -6,8 +6,9 @@
 @notice Resting orders and price-time matching. Owns orders and order nonces; it holds no money
         and no position: each fill is asked of the clearinghouse, which may refuse it.
 
-            price   ticks, 1 .. 2^24 - 1        size   lots, 1 .. 2^63 - 1
+            price   ticks, 1 .. 2^24 - 1        size   lots, 1 .. 2^54
             id      of an order, from 1         nonce  of an account; raising it voids its orders
+            desk    an account's nonce and which of its 128 places for open orders are taken
 
         The best price of a side is the top of a bitmap tree, and orders of one price queue first
         in, first out. A void order is deleted when somebody meets it.
@@ -16,6 +17,7 @@
 """
 from .interfaces import IClearinghouse
 from .interfaces import IOrderBook
+from .modules import bits
 from .modules import order_codec
 from .modules import tick_tree
 
@@ -24,12 +26,25 @@ implements: IOrderBook
 
 GOOD_TILL_CANCELLED: constant(uint256) = 0
 IMMEDIATE_OR_CANCEL: constant(uint256) = 1
+POST_ONLY: constant(uint256) = 2
 
-MAX_SIZE: constant(uint256) = 2**63 - 1
+MAX_SIZE: constant(uint256) = 2**54
 # Resting orders that one call meets at most, filled or not.
 MAX_STEPS: constant(uint256) = 64
 MAX_DEPTH: constant(uint256) = 100
 MAX_QUEUE: constant(uint256) = 1000
+# Open orders of one account.
+MAX_OPEN: constant(uint256) = 128
+PPM: constant(uint256) = 10**6
+
+struct OpenOrder:
+    order_id: uint256
+    market: uint256
+    is_buy: bool
+    price: uint256
+    size: uint256
+    reduce_only: bool
+
 
 # Why an order left the book without a fill, or why a taker's rest did not rest.
 flag Reason:
@@ -39,6 +54,8 @@ flag Reason:
     MAKER_MARGIN
     IMMEDIATE
     STEPS
+    PRICE_BAND
+    REDUCE_ONLY
 
 
 event OrderPlaced:
@@ -48,6 +65,7 @@ event OrderPlaced:
     is_buy: bool
     price: uint256
     size: uint256
+    reduce_only: bool
 
 
 event OrderCancelled:
@@ -84,7 +102,12 @@ event NonceRaised:
 clearinghouse: public(immutable(IClearinghouse))
 
 last_order_id: public(uint256)
-nonce: public(HashMap[uint256, uint256])
+# Price of the last fill, ticks.
+last_trade: public(HashMap[uint256, uint256])
+# account -> nonce 32 | places taken 128
+_desks: HashMap[uint256, uint256]
+# account -> six order ids a word, by place
+_open: HashMap[uint256, HashMap[uint256, uint256]]
 _orders: HashMap[uint256, uint256]
 # level key -> head and tail of its queue
 _levels: HashMap[uint256, uint256]
@@ -100,29 +123,85 @@ def __init__(clearinghouse_: address):
 
 @external
 def place(
-    account: uint256, market: uint256, is_buy: bool, size: uint256, price: uint256, tif: uint256
+    account: uint256,
+    market: uint256,
+    is_buy: bool,
+    size: uint256,
+    price: uint256,
+    tif: uint256,
+    reduce_only: bool = False,
 ) -> (uint256, uint256):
     """
     @notice Trades against resting orders at `price` ticks or better, best price first, then
             oldest first, at the resting order's price. What is left rests (`tif` 0, good till
-            cancelled) or is dropped (`tif` 1, immediate or cancel).
-    @dev Meets at most 64 resting orders; if that was not enough the rest is dropped, since it
-         would cross the book, and `Unfilled` says so. Makers whose margin no longer allows the
-         fill, and resting orders of the same owner, are cancelled and skipped.
+            cancelled) or is dropped (`tif` 1, immediate or cancel); `tif` 2, post only, reverts
+            if it would trade at once.
+    @dev Meets at most 64 resting orders, and none beyond the market's price band; if more would
+         cross, the rest is dropped and `Unfilled` says why. Makers whose margin no longer allows
+         the fill, and resting orders of the same owner, are cancelled and skipped.
+    @param reduce_only Only as far as it closes the account's position, now and while it rests.
     @return The id of the order that rests now (0: none) and the lots filled.
     """
-    terms: IClearinghouse.OrderTerms = staticcall clearinghouse.order_terms(account, market)
-    assert terms.owner == msg.sender, "book: not your account"
-    assert terms.is_trader, "book: not a trading account"
-    assert size != 0 and size <= MAX_SIZE, "book: size out of range"
     assert price != 0 and price <= tick_tree.MAX_TICK, "book: price out of range"
-    assert tif <= IMMEDIATE_OR_CANCEL, "book: unknown time in force"
-    assert not terms.is_frozen, "book: adl round open"
-    closes: bool = terms.size != 0 and (terms.size < 0) == is_buy and convert(
-        abs(terms.size), uint256
-    ) == size
-    assert closes or size * price >= terms.min_notional, "book: below minimum notional"
+    assert tif <= POST_ONLY, "book: unknown time in force"
+    return self._place(account, market, is_buy, size, price, tif, reduce_only)
 
+
+@external
+def place_market(
+    account: uint256,
+    market: uint256,
+    is_buy: bool,
+    size: uint256,
+    max_slippage: uint256,
+    reduce_only: bool = False,
+) -> uint256:
+    """
+    @notice Trades at once, at most `max_slippage` parts per million worse than the mark; the rest
+            is dropped.
+    @return The lots filled.
+    """
+    assert max_slippage <= PPM, "book: slippage above 100%"
+    mark: uint256 = staticcall clearinghouse.mark(market)
+    price: uint256 = min(mark * (PPM + max_slippage) // PPM, tick_tree.MAX_TICK)
+    if not is_buy:
+        price = max((mark * (PPM - max_slippage) + PPM - 1) // PPM, 1)
+    order_id: uint256 = 0
+    filled: uint256 = 0
+    order_id, filled = self._place(
+        account, market, is_buy, size, price, IMMEDIATE_OR_CANCEL, reduce_only
+    )
+    return filled
+
+
+@internal
+def _place(
+    account: uint256,
+    market: uint256,
+    is_buy: bool,
+    asked: uint256,
+    price: uint256,
+    tif: uint256,
+    reduce_only: bool,
+) -> (uint256, uint256):
+    assert asked != 0 and asked <= MAX_SIZE, "book: size out of range"
+    terms: IClearinghouse.OrderTerms = staticcall clearinghouse.order_terms(
+        account, market, is_buy, asked, price
+    )
+    assert terms.owner == msg.sender, "book: not your account"
+    size: uint256 = asked
+    if reduce_only:
+        size = min(asked, self._closable(terms.size, is_buy))
+        assert size != 0, "book: nothing to reduce"
+    # An order for all of a position is never too small: dust must find its way out.
+    closes: bool = size == self._closable(terms.size, is_buy)
+    assert closes or size * price >= terms.min_notional, "book: below minimum notional"
+    if tif == POST_ONLY:
+        assert not self._crosses(market, is_buy, price), "book: post only would trade"
+        return self._rest(account, market, is_buy, price, size, reduce_only), 0
+
+    # Passive orders may rest at any distance from the mark; what trades now may not.
+    limit: uint256 = min(price, terms.worst_price) if is_buy else max(price, terms.worst_price)
     left: uint256 = size
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
@@ -132,10 +211,10 @@ def place(
         if maker_id == 0:
             break
         maker: order_codec.Order = order_codec.unpack(self._orders[maker_id])
-        if (maker.price > price) if is_buy else (maker.price < price):
+        if (maker.price > limit) if is_buy else (maker.price < limit):
             break
         steps += 1
-        if maker.nonce != self.nonce[maker.account]:
+        if maker.nonce != self._nonce(maker.account):
             self._drop(maker_id, maker, Reason.VOID)
             continue
         left -= self._take(maker_id, maker, account, left, False)
@@ -144,10 +223,22 @@ def place(
     if tif == IMMEDIATE_OR_CANCEL:
         log Unfilled(account=account, market=market, size=left, reason=Reason.IMMEDIATE)
         return 0, size - left
-    if steps == MAX_STEPS and self._crosses(market, is_buy, price):
-        log Unfilled(account=account, market=market, size=left, reason=Reason.STEPS)
+    if self._crosses(market, is_buy, price):
+        reason: Reason = Reason.STEPS if steps == MAX_STEPS else Reason.PRICE_BAND
+        log Unfilled(account=account, market=market, size=left, reason=reason)
         return 0, size - left
-    return self._rest(account, market, is_buy, price, left), size - left
+    return self._rest(account, market, is_buy, price, left, reduce_only), size - left
+
+
+@pure
+@internal
+def _closable(position: int256, is_buy: bool) -> uint256:
+    """
+    @notice Lots that an order of this side can close of a position.
+    """
+    if position == 0 or (position < 0) != is_buy:
+        return 0
+    return convert(abs(position), uint256)
 
 
 @external
@@ -176,8 +267,10 @@ def cancel_all(account: uint256):
         assert (
             msg.sender == staticcall clearinghouse.liquidator()
         ), "book: not your account"
-    self.nonce[account] += 1
-    log NonceRaised(account=account, nonce=self.nonce[account])
+    nonce: uint256 = self._nonce(account) + 1
+    # All places are free again.
+    self._desks[account] = nonce
+    log NonceRaised(account=account, nonce=nonce)
 
 
 # --- The liquidator ------------------------------------------------------------------------------
@@ -198,7 +291,7 @@ def peek(market: uint256, is_buy: bool, max_steps: uint256) -> IOrderBook.Top:
         if order_id == 0:
             return top
         order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-        if order.nonce == self.nonce[order.account]:
+        if order.nonce == self._nonce(order.account):
             top.order_id = order_id
             top.price = order.price
             top.size = order.size
@@ -231,6 +324,14 @@ def _take(
     maker_id: uint256, maker: order_codec.Order, taker: uint256, wanted: uint256, liquidated: bool
 ) -> uint256:
     size: uint256 = min(wanted, maker.size)
+    if maker.reduce_only:
+        position: IClearinghouse.Position = staticcall clearinghouse.position(
+            maker.account, maker.market
+        )
+        size = min(size, self._closable(position.size, maker.is_buy))
+        if size == 0:
+            self._drop(maker_id, maker, Reason.REDUCE_ONLY)
+            return 0
     outcome: uint256 = extcall clearinghouse.fill(
         maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
     )
@@ -244,6 +345,7 @@ def _take(
     else:
         maker.size -= size
         self._orders[maker_id] = order_codec.pack(maker)
+    self.last_trade[maker.market] = maker.price
     log Filled(
         order_id=maker_id,
         maker=maker.account,
@@ -287,10 +389,20 @@ def _side(market: uint256, is_buy: bool) -> uint256:
 
 @internal
 def _rest(
-    account: uint256, market: uint256, is_buy: bool, price: uint256, size: uint256
+    account: uint256, market: uint256, is_buy: bool, price: uint256, size: uint256, reduce_only: bool
 ) -> uint256:
+    desk: uint256 = self._desks[account]
+    free: uint256 = ~(desk >> 32) & (2**MAX_OPEN - 1)
+    assert free != 0, "book: too many open orders"
+    slot: uint256 = bits.lowest(free)
+    self._desks[account] = desk | (1 << (32 + slot))
+
     order_id: uint256 = self.last_order_id + 1
     self.last_order_id = order_id
+    offset: uint256 = 40 * (slot % 6)
+    self._open[account][slot // 6] = (
+        self._open[account][slot // 6] & ~(order_codec.ID << offset)
+    ) | (order_id << offset)
     key: uint256 = self._side(market, is_buy)
     level: uint256 = (key << 24) | price
     queue: uint256 = self._levels[level]
@@ -302,9 +414,11 @@ def _rest(
             is_buy=is_buy,
             price=price,
             size=size,
-            nonce=self.nonce[account],
+            nonce=desk & (2**32 - 1),
             previous=tail,
             next=0,
+            slot=slot,
+            reduce_only=reduce_only,
         )
     )
     if tail == 0:
@@ -314,9 +428,21 @@ def _rest(
         self._levels[level] = (queue & order_codec.ID) | (order_id << 40)
         self._orders[tail] |= order_id << 208
     log OrderPlaced(
-        order_id=order_id, account=account, market=market, is_buy=is_buy, price=price, size=size
+        order_id=order_id,
+        account=account,
+        market=market,
+        is_buy=is_buy,
+        price=price,
+        size=size,
+        reduce_only=reduce_only,
     )
     return order_id
+
+
+@view
+@internal
+def _nonce(account: uint256) -> uint256:
+    return self._desks[account] & (2**32 - 1)
 
 
 @internal
@@ -341,13 +467,16 @@ def _unlink(order_id: uint256, order: order_codec.Order):
         head = order.next
     else:
         before: uint256 = self._orders[order.previous]
-        self._orders[order.previous] = (before & ((1 << 208) - 1)) | (order.next << 208)
+        self._orders[order.previous] = (before & ~(order_codec.ID << 208)) | (order.next << 208)
     if order.next == 0:
         tail = order.previous
     else:
         behind: uint256 = self._orders[order.next]
         self._orders[order.next] = (behind & ~(order_codec.ID << 168)) | (order.previous << 168)
     self._orders[order_id] = 0
+    desk: uint256 = self._desks[order.account]
+    if order.nonce == desk & (2**32 - 1):
+        self._desks[order.account] = desk & ~(1 << (32 + order.slot))
     self._levels[level] = head | (tail << 40)
     if head == 0:
         tick_tree.remove(key, order.price)
@@ -401,13 +530,108 @@ def _depth(
             if order_id == 0:
                 break
             order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-            if order.nonce == self.nonce[order.account]:
+            if order.nonce == self._nonce(order.account):
                 size += order.size
             order_id = order.next
         if size != 0:
             levels.append(IOrderBook.Level(price=price, size=size))
         price = tick_tree.beyond(key, price, is_buy)
     return levels
+
+
+@view
+@external
+def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
+    """
+    @notice Best prices, the last trade, and impact prices: the mean price at which `notional`
+            micro-USDC would sell into the bids (rounded down) or buy from the asks (rounded up).
+            Ticks; 0 where the side is empty or not that deep.
+    @dev Looks at 64 orders of a side at most, so that void ones on top cannot make it dear.
+    """
+    best_bid: uint256 = 0
+    impact_bid: uint256 = 0
+    best_bid, impact_bid = self._impact(market, True, notional)
+    best_ask: uint256 = 0
+    impact_ask: uint256 = 0
+    best_ask, impact_ask = self._impact(market, False, notional)
+    return IOrderBook.Quotes(
+        best_bid=best_bid,
+        best_ask=best_ask,
+        last_trade=self.last_trade[market],
+        impact_bid=impact_bid,
+        impact_ask=impact_ask,
+    )
+
+
+@view
+@internal
+def _impact(market: uint256, is_buy: bool, notional: uint256) -> (uint256, uint256):
+    key: uint256 = self._side(market, is_buy)
+    price: uint256 = tick_tree.top(key, is_buy)
+    best: uint256 = 0
+    size: uint256 = 0
+    quote: uint256 = 0
+    order_id: uint256 = 0
+    if price != max_value(uint256):
+        order_id = self._levels[(key << 24) | price] & order_codec.ID
+    for _: uint256 in range(MAX_STEPS):
+        if order_id == 0:
+            break
+        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        if order.nonce == self._nonce(order.account):
+            if best == 0:
+                best = order.price
+            # The last order only as far as it is needed, rounded up to a lot.
+            taken: uint256 = min(order.size, (notional - quote + price - 1) // price)
+            size += taken
+            quote += taken * price
+            if quote >= notional:
+                return best, quote // size if is_buy else (quote + size - 1) // size
+        order_id = order.next
+        if order_id == 0:
+            price = tick_tree.beyond(key, price, is_buy)
+            if price == max_value(uint256):
+                break
+            order_id = self._levels[(key << 24) | price] & order_codec.ID
+    return best, 0
+
+
+@view
+@external
+def nonce(account: uint256) -> uint256:
+    """
+    @notice The account's nonce: its orders with a lower one are void.
+    """
+    return self._nonce(account)
+
+
+@view
+@external
+def open_orders(account: uint256) -> DynArray[OpenOrder, MAX_OPEN]:
+    """
+    @notice Every live order of an account.
+    """
+    orders: DynArray[OpenOrder, MAX_OPEN] = []
+    desk: uint256 = self._desks[account]
+    taken: uint256 = (desk >> 32) & (2**MAX_OPEN - 1)
+    for _: uint256 in range(MAX_OPEN):
+        if taken == 0:
+            break
+        slot: uint256 = bits.lowest(taken)
+        order_id: uint256 = (self._open[account][slot // 6] >> (40 * (slot % 6))) & order_codec.ID
+        taken &= taken - 1
+        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        orders.append(
+            OpenOrder(
+                order_id=order_id,
+                market=order.market,
+                is_buy=order.is_buy,
+                price=order.price,
+                size=order.size,
+                reduce_only=order.reduce_only,
+            )
+        )
+    return orders
 
 
 @view

@@ -5,7 +5,8 @@
 @notice A resting order and a price level, each in one storage word: placing an order writes one
         slot for the order and one for its level. Owns no storage.
 
-            order   account 40 | market 8 | is_buy 1 | price 24 | size 63 | nonce 32 | previous 40 | next 40
+            order   account 40 | market 8 | is_buy 1 | price 24 | size 63 | nonce 32 | previous 40
+                    | next 40 | slot 7 | reduce_only 1
             level   head 40 | tail 40          (order ids; 0: none)
 """
 
@@ -23,6 +24,10 @@ struct Order:
     # Neighbours in the queue of its price level; 0: none.
     previous: uint256
     next: uint256
+    # Place among the account's open orders, 0 .. 127.
+    slot: uint256
+    # Never fills more than closes the account's position.
+    reduce_only: bool
 
 
 ID: constant(uint256) = 2**40 - 1
@@ -40,6 +45,8 @@ def pack(order: Order) -> uint256:
         | (order.nonce << 136)
         | (order.previous << 168)
         | (order.next << 208)
+        | (order.slot << 248)
+        | ((1 if order.reduce_only else 0) << 255)
     )
 
 
@@ -55,4 +62,6 @@ def unpack(word: uint256) -> Order:
         nonce=(word >> 136) & (2**32 - 1),
         previous=(word >> 168) & ID,
         next=(word >> 208) & ID,
+        slot=(word >> 248) & 127,
+        reduce_only=(word >> 255) & 1 == 1,
     )
