@@ -3,41 +3,52 @@
 """
 @title Clearinghouse
 @license AGPL-3.0-only
-@notice Accounts, positions and margin of the venue, and the only holder of traders' money. The
-        money itself moves in `modules/ledger.vy`, by one exchange and one transfer primitive;
-        this contract decides who may ask for them and when margin allows it.
+@notice Accounts, positions, margin, funding and fees of the venue, and the only holder of
+        traders' money. The money itself moves in `modules/ledger.vy`, by one exchange and one
+        transfer primitive; this contract decides who may ask for them and when margin allows it.
 
             size          signed lots, long > 0; one lot is 10^-size_decimals of the asset
             price, mark   ticks; lots * ticks = micro-USDC, exactly
-            equity        cash + sum(size * mark + quote), signed micro-USDC
-            initial       margin needed to add risk: sum(|size| * mark / max_leverage)
-            maintenance   margin needed to stay: half of the initial margin
+            equity        cash + sum(size * mark + quote) - funding owed, signed micro-USDC
+            maintenance   margin needed to stay: sum over the legs of notional / (2 * leverage) of
+                          the tier, less the tier's deduction
+            initial       margin needed to add risk: twice maintenance, or notional / the owner's own
+                          leverage if that is more
             refusal       why one side of a fill may not happen, as a sentence
 
-        It never looks at an order book and never picks whom to liquidate or deleverage.
+        Resting orders reserve no margin: each fill checks both sides against their state at that
+        moment, and a maker who cannot meet initial margin then is cancelled instead of filled, so
+        nobody can hold more than a margin check allowed. It never looks at an order book and never
+        picks whom to liquidate or deleverage.
 
-@custom:kill Nothing here halts deposits or withdrawals. A stale oracle stops what adds risk, an
-             open ADL round stops its market; a flat account can always withdraw.
+@custom:kill The guardian halts a market: what adds risk is refused there, reducing, liquidation and
+             ADL go on. A day later the owner may settle it at a stated price, and anyone may close
+             any position in it. Deposits and withdrawals are never halted; a flat account can
+             always withdraw.
 """
 from ethereum.ercs import IERC20
-from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IOracle
 from .modules import bits
 from .modules import ledger
+from .modules import position_codec
+from .modules import risk_terms
 
-initializes: ownable
 initializes: ledger
 implements: IClearinghouse
-exports: (ownable.owner, ownable.transfer_ownership)
 exports: (
     ledger.held,
     ledger.uninsured,
+    ledger.fees,
+    ledger.funding_pool,
+    ledger.funding_dust,
+    ledger.open_interest,
     ledger.account_count,
     ledger.account_owner,
     ledger.account_kind,
     ledger.cash,
     ledger.active_markets,
+    ledger.isolated_to,
     ledger.position,
     ledger.holder_count,
     ledger.holder_at,
@@ -46,10 +57,14 @@ exports: (
 MAX_MARKETS: constant(uint256) = 64
 # Legs of one account, so that a margin check has a bound.
 MAX_LEGS: constant(uint256) = 8
-MAX_LEVERAGE: constant(uint256) = 100
-MAX_SIZE: constant(uint256) = 2**63 - 1
+MAX_TIERS: constant(uint256) = 5
+# Open interest that no cap exceeds; keeps sums of sizes within the ledger's words.
+MAX_OPEN_INTEREST: constant(uint256) = 2**54
 # One deposit; keeps every sum far below the range of the ledger's integers.
 MAX_DEPOSIT: constant(uint256) = 2**80
+# At the open-interest cap an order may be no further than this beyond the mark.
+CAP_BAND: constant(uint256) = 10_000
+PPM: constant(uint256) = 10**6
 
 # Outcome of a fill that the order book asked for.
 FILLED: constant(uint256) = 0
@@ -57,19 +72,17 @@ MAKER_REFUSED: constant(uint256) = 1
 SAME_OWNER: constant(uint256) = 2
 
 
-event MarketAdded:
-    market: indexed(uint256)
-    symbol: String[16]
-    size_decimals: uint256
-    max_leverage: uint256
-    min_notional: uint256
-
-
 event Wired:
     order_book: address
     liquidator: address
     deleverager: address
     vault: address
+    governor: address
+
+
+event IsolatedTo:
+    account: indexed(uint256)
+    market: indexed(uint256)
 
 
 event Deposited:
@@ -84,11 +97,21 @@ event Withdrawn:
     amount: uint256
     paid: uint256
     cash: int256
+    uninsured: uint256
 
 
 event UninsuredRepaid:
     payer: indexed(address)
     amount: uint256
+    uninsured: uint256
+
+
+event FeesSwept:
+    repaid: uint256
+    to_vault: uint256
+    to_treasury: uint256
+    vault_cash: int256
+    treasury_cash: int256
     uninsured: uint256
 
 
@@ -99,16 +122,29 @@ event FrozenChanged:
 
 token: public(immutable(IERC20))
 oracle: public(immutable(IOracle))
+deployer: public(immutable(address))
 
 order_book: public(address)
 liquidator: public(address)
 deleverager: public(address)
 vault: public(address)
 vault_account: public(uint256)
+governor: public(address)
+
+# Share of swept fees that goes to the insurance vault, parts per million; the rest goes to the
+# treasury's account (0: to the vault too).
+vault_share: public(uint256)
+treasury: public(uint256)
 
 market_count: public(uint256)
-_markets: HashMap[uint256, IClearinghouse.Market]
+# Packed as in `modules/risk_terms.vy`.
+terms: public(HashMap[uint256, uint256])
+tier: public(HashMap[uint256, HashMap[uint256, uint256]])
 _estates: HashMap[uint256, HashMap[bool, uint256]]
+# Takes the other side when positions of a settled market are closed; flat before and after.
+settlement_account: public(HashMap[uint256, uint256])
+# Funding index at which a settled market stands still.
+settlement_index: public(HashMap[uint256, int256])
 
 # Bit m is set while an ADL round works in market m: no trade there, and nobody with a position
 # there changes anywhere but by the round.
@@ -118,74 +154,109 @@ frozen_markets: public(uint256)
 @deploy
 def __init__(token_: address, oracle_: address):
     """
-    @notice The deployer becomes the owner.
+    @notice The deployer wires the venue once and has no right beyond that.
     @param token_ ERC-20 of 6 decimals, the only money of the venue.
     """
-    ownable.__init__()
     token = IERC20(token_)
     oracle = IOracle(oracle_)
+    deployer = msg.sender
+    self.vault_share = PPM
 
 
-# --- Set-up, by the owner ------------------------------------------------------------------------
+# --- Set-up and parameters -----------------------------------------------------------------------
 
 
 @external
-def wire(order_book: address, liquidator: address, deleverager: address, vault: address):
+def wire(
+    order_book: address, liquidator: address, deleverager: address, vault: address, governor: address
+):
     """
-    @notice Names the contracts that may move positions and money, and opens the vault's
-            account. Once.
+    @notice Names the contracts that may move positions and money, and the one that sets parameters,
+            and opens the vault's account. Once, by the deployer.
     """
-    ownable._check_owner()
+    assert msg.sender == deployer, "clearinghouse: deployer only"
     assert self.vault == empty(address), "clearinghouse: already wired"
-    for part: address in [order_book, liquidator, deleverager, vault]:
+    for part: address in [order_book, liquidator, deleverager, vault, governor]:
         assert part != empty(address), "clearinghouse: zero address"
     self.order_book = order_book
     self.liquidator = liquidator
     self.deleverager = deleverager
     self.vault = vault
+    self.governor = governor
     self.vault_account = ledger._open_account(vault, ledger.Kind.VAULT)
     log Wired(
-        order_book=order_book, liquidator=liquidator, deleverager=deleverager, vault=vault
+        order_book=order_book,
+        liquidator=liquidator,
+        deleverager=deleverager,
+        vault=vault,
+        governor=governor,
     )
 
 
 @external
-def add_market(
-    symbol: String[16], size_decimals: uint256, max_leverage: uint256, min_notional: uint256
-) -> uint256:
+def add_market() -> uint256:
     """
-    @notice Adds the next market id, whose prices the oracle must have begun already, and opens
+    @notice Governor only: the next market id, whose prices the oracle must have begun already, and
             its two estates: the accounts that hold what was wound up, by side.
-    @param size_decimals A lot is 10^-size_decimals of the asset, 0 .. 6.
-    @param max_leverage 1 .. 100. Initial margin is notional / max_leverage, maintenance half.
-    @param min_notional micro-USDC below which an order is refused unless it closes a position.
     """
-    ownable._check_owner()
+    self._require_governor()
     assert self.vault != empty(address), "clearinghouse: not wired"
     market: uint256 = self.market_count
     assert market < MAX_MARKETS, "clearinghouse: too many markets"
-    assert size_decimals <= 6, "clearinghouse: size decimals above 6"
-    assert max_leverage != 0 and max_leverage <= MAX_LEVERAGE, "clearinghouse: leverage out of range"
     assert staticcall oracle.market_count() > market, "clearinghouse: no price for the market"
     self.market_count = market + 1
-    self._markets[market] = IClearinghouse.Market(
-        symbol=symbol,
-        size_decimals=size_decimals,
-        max_leverage=max_leverage,
-        min_notional=min_notional,
-    )
-    log MarketAdded(
-        market=market,
-        symbol=symbol,
-        size_decimals=size_decimals,
-        max_leverage=max_leverage,
-        min_notional=min_notional,
-    )
     for is_long: bool in [True, False]:
         self._estates[market][is_long] = ledger._open_account(
             self.deleverager, ledger.Kind.ESTATE
         )
     return market
+
+
+@external
+def set_terms(market: uint256, word: uint256):
+    """
+    @notice Governor only: a market's terms in one word (`modules/risk_terms.vy`).
+    """
+    self._require_governor()
+    self.terms[market] = word
+
+
+@external
+def set_tier(market: uint256, index: uint256, word: uint256):
+    """
+    @notice Governor only: one margin tier (`modules/risk_terms.vy`).
+    """
+    self._require_governor()
+    self.tier[market][index] = word
+
+
+@external
+def set_fee_share(vault_share: uint256, treasury: uint256):
+    """
+    @notice Governor only: part of swept fees for the insurance vault (parts per million), and the
+            trader's account that gets the rest; 0: the vault gets all.
+    """
+    self._require_governor()
+    assert (
+        treasury == 0 or ledger._is(treasury, ledger.Kind.TRADER)
+    ), "clearinghouse: unknown account"
+    self.vault_share = vault_share
+    self.treasury = treasury
+
+
+@external
+def open_settlement(market: uint256) -> uint256:
+    """
+    @notice Governor only: the account that takes the other side of a settled market's positions.
+    """
+    self._require_governor()
+    assert self.frozen_markets & (1 << market) == 0, "clearinghouse: adl round open"
+    account: uint256 = ledger._open_account(self.deleverager, ledger.Kind.ESTATE)
+    self.settlement_account[market] = account
+    mark: uint256 = 0
+    is_fresh: bool = False
+    mark, is_fresh, self.settlement_index[market] = staticcall oracle.read(market)
+    return account
 
 
 # --- Accounts ------------------------------------------------------------------------------------
@@ -194,8 +265,25 @@ def add_market(
 @external
 def open_account() -> uint256:
     """
-    @notice Opens an account for the caller, who may own many. Returns its id.
+    @notice Opens a cross account for the caller, who may own many. Returns its id.
     """
+    return self._open_account()
+
+
+@external
+def open_isolated_account(market: uint256) -> uint256:
+    """
+    @notice Opens an account that may hold a position in this market only, with its own collateral.
+    """
+    self._require_market(market)
+    account: uint256 = self._open_account()
+    ledger._accounts[account] |= (market + 1) << 168
+    log IsolatedTo(account=account, market=market)
+    return account
+
+
+@internal
+def _open_account() -> uint256:
     assert self.vault != empty(address), "clearinghouse: not wired"
     return ledger._open_account(msg.sender, ledger.Kind.TRADER)
 
@@ -207,9 +295,8 @@ def deposit(account: uint256, amount: uint256):
     @dev The vault's account takes deposits from the vault only. None are taken while a loss is
          uninsured: the newcomer would share it.
     """
-    kind: ledger.Kind = ledger.account_kind[account]
-    assert kind == ledger.Kind.TRADER or (
-        kind == ledger.Kind.VAULT and msg.sender == self.vault
+    assert ledger._is(account, ledger.Kind.TRADER) or (
+        ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault
     ), "clearinghouse: unknown account"
     assert amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range"
     assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
@@ -224,26 +311,59 @@ def withdraw(account: uint256, amount: uint256):
     @notice Takes `amount` micro-USDC out of an account of the caller's, to the caller.
     @dev What must remain as equity: max(initial margin, 10% of notional), each rounded up. While
          a loss is uninsured the account gives up `amount` and is paid
-         amount * held / (held + uninsured), rounded down: the same ratio for all, which a
+         amount * (claims - uninsured) / claims, rounded down: the same ratio for all, which a
          withdrawal does not change.
     """
-    self._require_owner(account)
-    assert amount != 0, "clearinghouse: amount is zero"
-    assert not self._is_frozen(account), "clearinghouse: adl round open"
-    margin: IClearinghouse.Margin = self._margin(account)
-    assert margin.is_fresh, "oracle: stale price"
-    remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
-    assert margin.equity >= convert(amount, int256) + convert(
-        remaining, int256
-    ), "margin: withdrawal beyond free margin"
+    self._require_free(account, amount)
     paid: uint256 = amount
-    if ledger.uninsured != 0:
-        paid = amount * ledger.held // (ledger.held + ledger.uninsured)
+    uninsured: uint256 = ledger.uninsured
+    if uninsured != 0:
+        claims: int256 = self._claims()
+        paid = 0
+        if claims > convert(uninsured, int256):
+            paid = amount * (convert(claims, uint256) - uninsured) // convert(claims, uint256)
+        # An amount that shares in no more loss than there is.
+        assert amount - paid <= uninsured, "clearinghouse: amount out of range"
     ledger._debit(account, amount, paid)
-    log Withdrawn(account=account, amount=amount, paid=paid, cash=ledger.cash[account])
+    log Withdrawn(
+        account=account,
+        amount=amount,
+        paid=paid,
+        cash=ledger.cash[account],
+        uninsured=ledger.uninsured,
+    )
     assert extcall token.transfer(
         msg.sender, paid, default_return_value=True
     ), "clearinghouse: token transfer failed"
+
+
+@external
+def transfer(source: uint256, to: uint256, amount: uint256):
+    """
+    @notice Moves `amount` micro-USDC between two accounts of the caller's. What must remain is as
+            for a withdrawal.
+    """
+    self._require_owner(to)
+    self._require_free(source, amount)
+    ledger._transfer_cash(source, to, amount)
+
+
+@external
+def set_leverage(account: uint256, market: uint256, leverage: uint256):
+    """
+    @notice The owner's own limit on leverage in one market, up to the market's; 0 for the market's.
+            Equity must meet the initial margin that follows.
+    """
+    self._require_owner(account)
+    self._require_market(market)
+    terms: risk_terms.Terms = risk_terms.unpack(self.terms[market])
+    assert leverage <= terms.leverage, "clearinghouse: leverage out of range"
+    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    ledger._set_leverage(market, account, leverage)
+    margin: IClearinghouse.Margin = self._margin(account)
+    assert (
+        margin.notional == 0 or margin.equity >= convert(margin.initial, int256)
+    ), "margin: below initial margin"
 
 
 @external
@@ -255,6 +375,49 @@ def repay_uninsured(amount: uint256):
     ledger._repay(amount)
     log UninsuredRepaid(payer=msg.sender, amount=amount, uninsured=ledger.uninsured)
     self._pull(amount)
+
+
+@external
+def sweep_fees():
+    """
+    @notice Hands the fees on: uninsured loss first, then the vault's share (rounded down), the rest
+            to the treasury. Anyone.
+    """
+    repaid: uint256 = min(ledger.fees, ledger.uninsured)
+    ledger._spend_fees(repaid)
+    left: uint256 = ledger.fees
+    treasury: uint256 = self.treasury
+    to_vault: uint256 = left if treasury == 0 else left * self.vault_share // PPM
+    ledger._pay_out_fees(self.vault_account, to_vault)
+    if left != to_vault:
+        ledger._pay_out_fees(treasury, left - to_vault)
+    log FeesSwept(
+        repaid=repaid,
+        to_vault=to_vault,
+        to_treasury=left - to_vault,
+        vault_cash=ledger.cash[self.vault_account],
+        treasury_cash=ledger.cash[treasury],
+        uninsured=ledger.uninsured,
+    )
+
+
+@external
+def close_settled(account: uint256, market: uint256):
+    """
+    @notice Closes a position in a settled market at the settlement price. Anyone, for any account
+            but an estate (whose lots the deleverager closes).
+    """
+    terms: risk_terms.Terms = risk_terms.unpack(self.terms[market])
+    assert terms.settled, "clearinghouse: market not settled"
+    assert not ledger._is(account, ledger.Kind.ESTATE), "clearinghouse: an estate"
+    size: int256 = position_codec.unpack(ledger._positions[account][market]).size
+    assert size != 0, "clearinghouse: no position"
+    lots: uint256 = convert(abs(size), uint256)
+    other: uint256 = self.settlement_account[market]
+    if size > 0:
+        self._exchange(market, other, account, lots, lots * terms.settlement)
+    else:
+        self._exchange(market, account, other, lots, lots * terms.settlement)
 
 
 # --- What the venue's other contracts may ask for ------------------------------------------------
@@ -271,27 +434,61 @@ def fill(
     taker_is_liquidated: bool,
 ) -> uint256:
     """
-    @notice Order book only: trades `size` lots at `price` ticks if margin allows it.
+    @notice Order book only: trades `size` lots at `price` ticks if margin allows it, and charges
+            the fees.
     @dev A maker who fails is not filled (the book cancels it and goes on); a taker who fails
-         reverts. The liquidated side is exempt: what bounds it is the liquidator's limit.
+         reverts. The liquidated side is exempt from margin check and fee: what bounds it is the
+         liquidator's limit.
     @return FILLED, MAKER_REFUSED or SAME_OWNER.
     """
     assert msg.sender == self.order_book, "clearinghouse: order book only"
-    if ledger.account_owner[taker] == ledger.account_owner[maker]:
+    if ledger._owner(taker) == ledger._owner(maker):
         return SAME_OWNER
+    word: uint256 = self.terms[market]
+    terms: risk_terms.Terms = risk_terms.unpack(word)
     quote: uint256 = size * price
+    maker_fee: uint256 = self._ceil_div(quote * terms.maker_fee, PPM)
     signed_size: int256 = convert(size, int256) if taker_buys else -convert(size, int256)
     signed_quote: int256 = -convert(quote, int256) if taker_buys else convert(quote, int256)
-    if len(self._refusal(market, maker, -signed_size, -signed_quote)) != 0:
+    if (
+        len(
+            self._refusal(
+                market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
+            )
+        )
+        != 0
+    ):
         return MAKER_REFUSED
     if not taker_is_liquidated:
-        refusal: String[48] = self._refusal(market, taker, signed_size, signed_quote)
+        taker_fee: uint256 = self._ceil_div(quote * terms.taker_fee, PPM)
+        refusal: String[48] = self._refusal(
+            market, word, taker, signed_size, signed_quote - convert(taker_fee, int256)
+        )
         assert len(refusal) == 0, refusal
+        ledger._charge_fee(taker, taker_fee)
+    ledger._charge_fee(maker, maker_fee)
+    before: uint256 = ledger.open_interest[market]
     if taker_buys:
-        ledger._exchange(market, taker, maker, size, quote)
+        self._exchange(market, taker, maker, size, quote)
     else:
-        ledger._exchange(market, maker, taker, size, quote)
+        self._exchange(market, maker, taker, size, quote)
+    after: uint256 = ledger.open_interest[market]
+    assert (
+        after <= before or after <= terms.cap
+    ), "clearinghouse: open interest cap"
     return FILLED
+
+
+@internal
+def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, quote: uint256):
+    """
+    @dev The ledger's primitive at the market's funding index of this moment.
+    """
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = self._read(market, self.terms[market])
+    ledger._exchange(market, index, buyer, seller, size, quote)
 
 
 @external
@@ -300,7 +497,7 @@ def exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, qu
     @notice Liquidator and deleverager only: the exchange primitive, without a margin check.
     """
     self._require_waterfall()
-    ledger._exchange(market, buyer, seller, size, quote)
+    self._exchange(market, buyer, seller, size, quote)
 
 
 @external
@@ -309,7 +506,7 @@ def transfer_cash(source: uint256, to: uint256, amount: uint256):
     @notice Liquidator, deleverager and vault only: the transfer primitive. Only the vault moves
             the vault's money.
     """
-    if ledger.account_kind[source] == ledger.Kind.VAULT:
+    if ledger._is(source, ledger.Kind.VAULT):
         assert msg.sender == self.vault, "clearinghouse: vault only"
     else:
         self._require_waterfall()
@@ -328,7 +525,7 @@ def write_off(account: uint256, amount: uint256):
 @external
 def recover(account: uint256, amount: uint256):
     """
-    @notice Deleverager only: a gain of an estate repays uninsured loss.
+    @notice Liquidator and deleverager only: a gain of an estate repays uninsured loss.
     @dev The reverse of `write_off`; at most what is uninsured.
     """
     self._require_waterfall()
@@ -353,65 +550,131 @@ def freeze(market: uint256, frozen: bool):
 
 @view
 @internal
+def _read(market: uint256, word: uint256) -> (uint256, bool, int256):
+    """
+    @notice Mark, freshness and funding index; of a settled market the settlement price, for ever
+            fresh.
+    """
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = staticcall oracle.read(market)
+    # Bit 25: settled.
+    if (word >> 25) & 1 == 1:
+        return word & (2**24 - 1), True, self.settlement_index[market]
+    return mark, is_fresh, index
+
+
+@view
+@internal
+def _maintenance(market: uint256, word: uint256, notional: uint256) -> uint256:
+    """
+    @notice notional / (2 * leverage) - deduction of the tier that the notional falls in, rounded up.
+    """
+    tiers: uint256 = (word >> 26) & 255
+    for i: uint256 in range(MAX_TIERS):
+        if tiers - i == 1:
+            break
+        tier: risk_terms.Tier = risk_terms.unpack_tier(self.tier[market][tiers - 1 - i])
+        if notional > tier.bound:
+            return self._ceil_div(notional, 2 * tier.leverage) - tier.deduction
+    return self._ceil_div(notional, 2 * ((word >> 34) & 255))
+
+
+@view
+@internal
+def _initial(maintenance: uint256, notional: uint256, leverage: uint256) -> uint256:
+    """
+    @notice Twice maintenance, or what the owner's own leverage asks for if that is more.
+    """
+    if leverage == 0:
+        return 2 * maintenance
+    return max(2 * maintenance, self._ceil_div(notional, leverage))
+
+
+@view
+@internal
 def _margin(account: uint256) -> IClearinghouse.Margin:
     margin: IClearinghouse.Margin = empty(IClearinghouse.Margin)
     margin.equity = ledger.cash[account]
     margin.is_fresh = True
-    legs: uint256 = ledger.active_markets[account]
+    legs: uint256 = ledger._active(account)
     for _: uint256 in range(MAX_LEGS):
         if legs == 0:
             break
         market: uint256 = bits.lowest(legs)
         legs &= legs - 1
-        position: IClearinghouse.Position = ledger._positions[account][market]
+        word: uint256 = self.terms[market]
+        position: position_codec.Packed = position_codec.unpack(
+            ledger._positions[account][market]
+        )
         mark: uint256 = 0
         is_fresh: bool = False
-        mark, is_fresh = staticcall oracle.read(market)
-        margin.equity += position.size * convert(mark, int256) + position.quote
+        index: int256 = 0
+        mark, is_fresh, index = self._read(market, word)
+        margin.equity += (
+            position.size * convert(mark, int256)
+            + position.quote
+            - ledger._funding_owed(position, index)
+        )
         notional: uint256 = convert(abs(position.size), uint256) * mark
-        leverage: uint256 = self._markets[market].max_leverage
+        maintenance: uint256 = self._maintenance(market, word, notional)
         margin.notional += notional
-        margin.initial += self._ceil_div(notional, leverage)
-        margin.maintenance += self._ceil_div(notional, 2 * leverage)
+        margin.maintenance += maintenance
+        margin.initial += self._initial(maintenance, notional, position.leverage)
         margin.is_fresh = margin.is_fresh and is_fresh
     return margin
 
 
 @view
 @internal
-def _refusal(market: uint256, account: uint256, size: int256, quote: int256) -> String[48]:
+def _refusal(
+    market: uint256, word: uint256, account: uint256, size: int256, quote: int256
+) -> String[48]:
     """
     @notice Why `account` may not take `size` lots for `quote` micro-USDC (both signed, as its
-            position would change); empty if it may.
+            position would change, the quote less its fee); empty if it may.
     @dev Equity after the fill needs no trial run: it moves by size * mark + quote, whatever part
          of it is realised. What adds risk must meet initial margin afterwards, at a fresh mark.
          What only reduces must end solvent and with a margin ratio no worse than before (or
          meet initial margin all the same). A flip adds risk.
     """
-    if (ledger.active_markets[account] | (1 << market)) & self.frozen_markets != 0:
+    whose: uint256 = ledger._accounts[account]
+    if ((whose >> 176) | (1 << market)) & self.frozen_markets != 0:
         return "clearinghouse: adl round open"
-    before: int256 = ledger._positions[account][market].size
+    isolated: uint256 = (whose >> 168) & 255
+    if isolated != 0 and isolated != market + 1:
+        return "margin: account is isolated"
+    position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
+    before: int256 = position.size
     after: int256 = before + size
-    if convert(abs(after), uint256) > MAX_SIZE:
+    if convert(abs(after), uint256) > MAX_OPEN_INTEREST:
         return "margin: position too large"
     margin: IClearinghouse.Margin = self._margin(account)
     mark: uint256 = 0
     is_fresh: bool = False
-    mark, is_fresh = staticcall oracle.read(market)
-    leverage: uint256 = self._markets[market].max_leverage
-    notional_before: uint256 = convert(abs(before), uint256) * mark
-    notional_after: uint256 = convert(abs(after), uint256) * mark
+    index: int256 = 0
+    mark, is_fresh, index = self._read(market, word)
+    old: uint256 = convert(abs(before), uint256) * mark
+    new: uint256 = convert(abs(after), uint256) * mark
+    old_maintenance: uint256 = self._maintenance(market, word, old)
+    new_maintenance: uint256 = self._maintenance(market, word, new)
     equity: int256 = margin.equity + size * convert(mark, int256) + quote
     initial: uint256 = (
         margin.initial
-        + self._ceil_div(notional_after, leverage)
-        - self._ceil_div(notional_before, leverage)
+        + self._initial(new_maintenance, new, position.leverage)
+        - self._initial(old_maintenance, old, position.leverage)
     )
     meets_initial: bool = equity >= convert(initial, int256)
     reduces: bool = abs(after) < abs(before) and (after == 0 or (after > 0) == (before > 0))
     if not reduces:
+        # Bit 24: halted.
+        if (word >> 24) & 1 == 1:
+            return "clearinghouse: market halted"
         if not (margin.is_fresh and is_fresh):
             return "oracle: stale price"
+        if ledger.uninsured != 0:
+            return "clearinghouse: reduce only, a loss is uninsured"
         if before == 0 and self._legs(account) >= MAX_LEGS:
             return "margin: too many positions"
         return "" if meets_initial else "margin: below initial margin"
@@ -419,11 +682,7 @@ def _refusal(market: uint256, account: uint256, size: int256, quote: int256) -> 
         return ""
     if equity < 0:
         return "margin: reducing would end below zero"
-    maintenance: uint256 = (
-        margin.maintenance
-        + self._ceil_div(notional_after, 2 * leverage)
-        - self._ceil_div(notional_before, 2 * leverage)
-    )
+    maintenance: uint256 = margin.maintenance + new_maintenance - old_maintenance
     # equity / maintenance no worse than before, cross-multiplied.
     if equity * convert(margin.maintenance, int256) < margin.equity * convert(maintenance, int256):
         return "margin: reducing would worsen the margin"
@@ -433,7 +692,7 @@ def _refusal(market: uint256, account: uint256, size: int256, quote: int256) -> 
 @view
 @internal
 def _legs(account: uint256) -> uint256:
-    legs: uint256 = ledger.active_markets[account]
+    legs: uint256 = ledger._active(account)
     count: uint256 = 0
     for _: uint256 in range(MAX_LEGS):
         if legs == 0:
@@ -445,8 +704,25 @@ def _legs(account: uint256) -> uint256:
 
 @view
 @internal
+def _claims() -> int256:
+    """
+    @notice What all accounts together are owed, uninsured loss included, micro-USDC.
+    """
+    dust: int256 = 0
+    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        dust += ledger.funding_dust[market]
+    return (
+        convert(ledger.held, int256)
+        - convert(ledger.fees, int256)
+        - dust // 10**9
+        + convert(ledger.uninsured, int256)
+    )
+
+
+@view
+@internal
 def _is_frozen(account: uint256) -> bool:
-    return ledger.active_markets[account] & self.frozen_markets != 0
+    return ledger._active(account) & self.frozen_markets != 0
 
 
 @pure
@@ -460,16 +736,44 @@ def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
 
 @view
 @internal
+def _require_free(account: uint256, amount: uint256):
+    self._require_owner(account)
+    assert amount != 0, "clearinghouse: amount is zero"
+    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    margin: IClearinghouse.Margin = self._margin(account)
+    assert margin.is_fresh, "oracle: stale price"
+    remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
+    assert margin.equity >= convert(amount, int256) + convert(
+        remaining, int256
+    ), "margin: withdrawal beyond free margin"
+
+
+@view
+@internal
 def _require_owner(account: uint256):
-    owner: address = ledger.account_owner[account]
+    owner: address = ledger._owner(account)
     assert owner != empty(address), "clearinghouse: unknown account"
     assert owner == msg.sender, "clearinghouse: not your account"
 
 
 @view
 @internal
+def _require_market(market: uint256):
+    assert market < self.market_count, "clearinghouse: unknown market"
+
+
+@view
+@internal
+def _require_governor():
+    assert msg.sender == self.governor, "clearinghouse: governor only"
+
+
+@view
+@internal
 def _require_waterfall():
-    assert msg.sender == self.liquidator or msg.sender == self.deleverager, "clearinghouse: waterfall only"
+    assert (
+        msg.sender == self.liquidator or msg.sender == self.deleverager
+    ), "clearinghouse: waterfall only"
 
 
 @internal
@@ -496,9 +800,22 @@ def margin(account: uint256) -> IClearinghouse.Margin:
 @external
 def equity(account: uint256) -> int256:
     """
-    @notice cash + sum(size * mark + quote), micro-USDC.
+    @notice cash + sum(size * mark + quote) - funding owed, micro-USDC.
     """
     return self._margin(account).equity
+
+
+@view
+@external
+def mark(market: uint256) -> uint256:
+    """
+    @notice The mark that margin is computed at, ticks: the oracle's, or the settlement price.
+    """
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = self._read(market, self.terms[market])
+    return mark
 
 
 @view
@@ -507,7 +824,7 @@ def is_trader(account: uint256) -> bool:
     """
     @notice Whether this is an account of a trader: not the vault's, not an estate.
     """
-    return ledger.account_kind[account] == ledger.Kind.TRADER
+    return ledger._is(account, ledger.Kind.TRADER)
 
 
 @view
@@ -521,12 +838,11 @@ def is_frozen(account: uint256) -> bool:
 
 @view
 @external
-def market(market: uint256) -> IClearinghouse.Market:
+def maintenance(market: uint256, notional: uint256) -> uint256:
     """
-    @notice Parameters of a market. Reverts on an unknown one.
+    @notice Maintenance margin of a position of this notional, micro-USDC, rounded up.
     """
-    assert market < self.market_count, "clearinghouse: unknown market"
-    return self._markets[market]
+    return self._maintenance(market, self.terms[market], notional)
 
 
 @view
@@ -540,18 +856,55 @@ def estate(market: uint256, is_long: bool) -> uint256:
 
 @view
 @external
-def order_terms(account: uint256, market: uint256) -> IClearinghouse.OrderTerms:
+def order_terms(
+    account: uint256, market: uint256, is_buy: bool, size: uint256, price: uint256
+) -> IClearinghouse.OrderTerms:
     """
-    @notice What the order book must know before it takes an order. Reverts on an unknown
-            account or market.
+    @notice What the order book must know before it takes an order. Reverts on an unknown account or
+            market, while an ADL round is open there, on a settled market, and on what the
+            open-interest cap forbids.
     """
-    owner: address = ledger.account_owner[account]
+    owner: address = ledger._owner(account)
     assert owner != empty(address), "clearinghouse: unknown account"
-    assert market < self.market_count, "clearinghouse: unknown market"
+    assert (
+        ledger._is(account, ledger.Kind.TRADER)
+    ), "clearinghouse: not a trading account"
+    self._require_market(market)
+    assert (
+        (ledger._active(account) | (1 << market)) & self.frozen_markets == 0
+    ), "clearinghouse: adl round open"
+    word: uint256 = self.terms[market]
+    terms: risk_terms.Terms = risk_terms.unpack(word)
+    assert not terms.settled, "clearinghouse: market settled"
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = staticcall oracle.read(market)
+    held: int256 = position_codec.unpack(ledger._positions[account][market]).size
+    if ledger.open_interest[market] >= terms.cap:
+        assert held != 0 and (held < 0) == is_buy, "clearinghouse: cap: would increase the position"
+        assert convert(abs(held), uint256) >= size, "clearinghouse: cap: would flip the position"
+        assert (
+            price == self._worst(mark, is_buy, CAP_BAND)
+            or (price < self._worst(mark, is_buy, CAP_BAND)) == is_buy
+        ), "clearinghouse: cap: price too aggressive"
+    worst: uint256 = max_value(uint256) if is_buy else 0
+    if terms.band != 0:
+        worst = self._worst(mark, is_buy, terms.band)
     return IClearinghouse.OrderTerms(
         owner=owner,
-        is_trader=ledger.account_kind[account] == ledger.Kind.TRADER,
-        min_notional=self._markets[market].min_notional,
-        size=ledger._positions[account][market].size,
-        is_frozen=(ledger.active_markets[account] | (1 << market)) & self.frozen_markets != 0,
+        min_notional=terms.min_notional,
+        size=held,
+        worst_price=worst,
     )
+
+
+@pure
+@internal
+def _worst(mark: uint256, is_buy: bool, band: uint256) -> uint256:
+    """
+    @notice The far end of a band around the mark, ticks, rounded toward the mark.
+    """
+    if is_buy:
+        return mark * (PPM + band) // PPM
+    return self._ceil_div(mark * (PPM - band), PPM)
