@@ -170,6 +170,9 @@ _lots: HashMap[uint256, HashMap[bool, HashMap[uint256, Lot]]]
 first_lot: public(HashMap[uint256, HashMap[bool, uint256]])
 lot_count: public(HashMap[uint256, HashMap[bool, uint256]])
 
+# Sum of the worth of an estate's lots: what its cash and quote come to but for funding.
+_worth: HashMap[uint256, HashMap[bool, int256]]
+
 # Estates that wait for a round: market * 2 + (1 if long), first in, first out.
 _queue: HashMap[uint256, uint256]
 _queue_head: uint256
@@ -224,6 +227,7 @@ def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, wo
     index: uint256 = self.lot_count[market][is_long]
     self._lots[market][is_long][index] = Lot(bankrupt=bankrupt, size=size, worth=worth)
     self.lot_count[market][is_long] = index + 1
+    self._worth[market][is_long] += worth
     log LotAdded(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
     self._enqueue(market, is_long)
 
@@ -249,7 +253,8 @@ def advance(max_steps: uint256) -> bool:
             settles lots, `max_steps` of these all told (at most 256 a call). Anyone.
     @return Whether there is work left.
     """
-    assert staticcall oracle.is_fresh(), "oracle: stale price"
+    if self._round.id != 0:
+        assert staticcall oracle.is_fresh(self._round.market), "oracle: stale price"
     steps: uint256 = 0
     for _: uint256 in range(4 * MAX_STEPS):
         if steps >= min(max_steps, MAX_STEPS):
@@ -295,12 +300,8 @@ def _open_round():
     self._queue_head += 1
     market: uint256 = entry // 2
     is_long: bool = entry % 2 == 1
-    needed: uint256 = convert(
-        abs((staticcall clearinghouse.position(
-            staticcall clearinghouse.estate(market, is_long), market
-        )).size),
-        uint256,
-    )
+    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+    needed: uint256 = self._absorb(market, is_long)
     self.round_count += 1
     self._round = empty(Round)
     self._round.id = self.round_count
@@ -328,14 +329,7 @@ def _open_round():
 def _close_round():
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
-    # Lots that ended are passed for good; the first one left begins the next round.
-    for _: uint256 in range(MAX_STEPS):
-        first: uint256 = self.first_lot[market][is_long]
-        if first == self.lot_count[market][is_long]:
-            break
-        if self._lots[market][is_long][first].size != 0:
-            break
-        self.first_lot[market][is_long] = first + 1
+    self._pass_empty(market, is_long)
     self._tried_in[market][is_long] = self._round.epoch
     self._is_queued[market][is_long] = False
     if not self._is_queued[market][not is_long]:
@@ -353,6 +347,40 @@ def _close_round():
         uninsured=self._round.uninsured,
     )
     self._round = empty(Round)
+
+
+@internal
+def _pass_empty(market: uint256, is_long: bool):
+    """
+    @notice Lots that ended are passed for good; the first one left begins the next round.
+    """
+    first: uint256 = self.first_lot[market][is_long]
+    end: uint256 = self.lot_count[market][is_long]
+    for _: uint256 in range(MAX_STEPS):
+        if first == end or self._lots[market][is_long][first].size != 0:
+            break
+        first += 1
+    self.first_lot[market][is_long] = first
+
+
+@internal
+def _absorb(market: uint256, is_long: bool) -> uint256:
+    """
+    @notice Funding that an estate paid or received while its lots waited becomes part of the oldest
+            lot's worth.
+    @return Lots of the estate's position.
+    """
+    self._pass_empty(market, is_long)
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    position: IClearinghouse.Position = staticcall clearinghouse.position(estate, market)
+    at_mark: int256 = position.size * convert(staticcall clearinghouse.mark(market), int256)
+    funding: int256 = (
+        staticcall clearinghouse.equity(estate) - at_mark - self._worth[market][is_long]
+    )
+    if funding != 0:
+        self._lots[market][is_long][self.first_lot[market][is_long]].worth += funding
+        self._worth[market][is_long] += funding
+    return convert(abs(position.size), uint256)
 
 
 @internal
@@ -476,7 +504,7 @@ def _bearable(lot: Lot, position: IClearinghouse.Position, equity: int256) -> ui
     if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
         numerator = convert(self._round.previous_mark, int256)
     else:
-        numerator = abs(lot.worth)
+        numerator = convert(self._whole(lot), int256)
         denominator = convert(lot.size, int256)
     if position.size * numerator + position.quote * denominator <= 0:
         return 0
@@ -528,6 +556,7 @@ def _close_winner(lot: Lot):
         haircut = -haircut
         extcall clearinghouse.exchange(market, estate, candidate.account, size, quote)
     self._lots[market][is_long][self._round.lot] = left
+    self._worth[market][is_long] += left.worth - lot.worth
     self._round.rank += 1
     self._round.taken += size
     log Deleveraged(
@@ -563,10 +592,86 @@ def _quote(lot: Lot, size: uint256) -> uint256:
     """
     if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
         return size * self._round.previous_mark
-    whole: uint256 = convert(abs(lot.worth), uint256)
+    whole: uint256 = self._whole(lot)
     if self._round.is_long:
         return (whole * size + lot.size - 1) // lot.size
     return whole * size // lot.size
+
+
+@view
+@internal
+def _whole(lot: Lot) -> uint256:
+    """
+    @notice micro-USDC for which all of the lot closes at its bankruptcy price; never below 0.
+    """
+    return convert(max(-lot.worth if self._round.is_long else lot.worth, 0), uint256)
+
+
+@internal
+def _make_whole(estate: uint256, equity: int256) -> (uint256, uint256, uint256):
+    """
+    @notice Takes what a lot is worth out of its estate: a gain repays uninsured loss, then goes to
+            the vault; a loss is paid by insurance, then written off.
+    @return Surplus, residual, and the part of the residual that insurance paid; micro-USDC.
+    """
+    if equity >= 0:
+        surplus: uint256 = convert(equity, uint256)
+        recovered: uint256 = min(surplus, staticcall clearinghouse.uninsured())
+        if recovered != 0:
+            extcall clearinghouse.recover(estate, recovered)
+        if surplus > recovered:
+            extcall clearinghouse.transfer_cash(
+                estate, staticcall clearinghouse.vault_account(), surplus - recovered
+            )
+        return surplus, 0, 0
+    residual: uint256 = convert(-equity, uint256)
+    insurance: uint256 = extcall vault.pay(estate, residual)
+    if residual > insurance:
+        extcall clearinghouse.write_off(estate, residual - insurance)
+    return 0, residual, insurance
+
+
+@external
+def close_settled(market: uint256, is_long: bool, max_lots: uint256):
+    """
+    @notice Closes up to `max_lots` (at most 256) lots of a settled market at the settlement price.
+            Anyone.
+    """
+    other: uint256 = staticcall clearinghouse.settlement_account(market)
+    assert other != 0, "clearinghouse: market not settled"
+    price: uint256 = staticcall clearinghouse.mark(market)
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    self._absorb(market, is_long)
+    for _: uint256 in range(min(max_lots, MAX_STEPS), bound=MAX_STEPS):
+        first: uint256 = self.first_lot[market][is_long]
+        if first == self.lot_count[market][is_long]:
+            break
+        self.first_lot[market][is_long] = first + 1
+        lot: Lot = self._lots[market][is_long][first]
+        if lot.size == 0:
+            continue
+        quote: int256 = convert(lot.size * price, int256)
+        if is_long:
+            extcall clearinghouse.exchange(market, other, estate, lot.size, lot.size * price)
+        else:
+            extcall clearinghouse.exchange(market, estate, other, lot.size, lot.size * price)
+            quote = -quote
+        self._lots[market][is_long][first].size = 0
+        self._lots[market][is_long][first].worth = 0
+        self._worth[market][is_long] -= lot.worth
+        surplus: uint256 = 0
+        residual: uint256 = 0
+        insurance: uint256 = 0
+        surplus, residual, insurance = self._make_whole(estate, lot.worth + quote)
+        log LotSettled(
+            round=0,
+            bankrupt=lot.bankrupt,
+            unfilled=0,
+            surplus=surplus,
+            residual=residual,
+            insurance=insurance,
+            uninsured=residual - insurance,
+        )
 
 
 @internal
@@ -574,8 +679,7 @@ def _settle(lot: Lot):
     """
     @notice Ends the lot's turn: what it is worth at the mark goes to where it belongs, so that
             the estate's equity for it is 0, filled or not.
-    @dev A gain repays uninsured loss, then goes to the vault. A loss is paid by insurance, then
-         written off. With nothing unfilled the mark plays no part.
+    @dev With nothing unfilled the mark plays no part.
     """
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
@@ -584,23 +688,13 @@ def _settle(lot: Lot):
     if not is_long:
         equity = -equity
     equity += lot.worth
-    surplus: uint256 = convert(max(equity, 0), uint256)
-    residual: uint256 = convert(max(-equity, 0), uint256)
+    surplus: uint256 = 0
+    residual: uint256 = 0
     insurance: uint256 = 0
-    if surplus != 0:
-        recovered: uint256 = min(surplus, staticcall clearinghouse.uninsured())
-        if recovered != 0:
-            extcall clearinghouse.recover(estate, recovered)
-        if surplus > recovered:
-            extcall clearinghouse.transfer_cash(
-                estate, staticcall clearinghouse.vault_account(), surplus - recovered
-            )
-    elif residual != 0:
-        insurance = extcall vault.pay(estate, residual)
-        if residual > insurance:
-            extcall clearinghouse.write_off(estate, residual - insurance)
+    surplus, residual, insurance = self._make_whole(estate, equity)
     left: Lot = lot
     left.worth -= equity
+    self._worth[market][is_long] -= equity
     self._lots[market][is_long][self._round.lot] = left
     self._round.surplus += surplus
     self._round.residual += residual

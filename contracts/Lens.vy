@@ -16,6 +16,7 @@ struct Row:
     cash: int256
     # Sum of the quotes of all positions.
     quotes: int256
+    # cash + sum(size * mark + quote) - funding owed.
     equity: int256
     initial: uint256
     maintenance: uint256

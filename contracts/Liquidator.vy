@@ -22,7 +22,6 @@ from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
-from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import bits
 
@@ -98,7 +97,6 @@ event LegWoundUp:
 
 
 clearinghouse: public(immutable(IClearinghouse))
-oracle: public(immutable(IOracle))
 order_book: public(immutable(IOrderBook))
 vault: public(immutable(IInsuranceVault))
 deleverager: public(immutable(IDeleverager))
@@ -111,7 +109,6 @@ insured_band: public(uint256)
 @deploy
 def __init__(
     clearinghouse_: address,
-    oracle_: address,
     order_book_: address,
     vault_: address,
     deleverager_: address,
@@ -122,7 +119,6 @@ def __init__(
     ownable.__init__()
     self._set_policy(UNDERWATER, 100_000)
     clearinghouse = IClearinghouse(clearinghouse_)
-    oracle = IOracle(oracle_)
     order_book = IOrderBook(order_book_)
     vault = IInsuranceVault(vault_)
     deleverager = IDeleverager(deleverager_)
@@ -174,6 +170,7 @@ def liquidate(account: uint256, max_steps: uint256) -> bool:
     assert staticcall clearinghouse.is_trader(account), "liquidator: not a trading account"
     assert self._is_weak(margin), "liquidator: account is healthy"
     extcall order_book.cancel_all(account)
+    margin = self._close_settled(account, margin)
 
     left: uint256 = min(max_steps, MAX_STEPS)
     more: bool = False
@@ -208,6 +205,28 @@ def liquidate(account: uint256, max_steps: uint256) -> bool:
     return more
 
 
+@internal
+def _close_settled(
+    account: uint256, margin: IClearinghouse.Margin
+) -> IClearinghouse.Margin:
+    """
+    @notice Closes legs in settled markets first: they have a price and need no taker.
+    """
+    legs: uint256 = staticcall clearinghouse.active_markets(account)
+    closed: bool = False
+    for _: uint256 in range(MAX_LEGS):
+        if legs == 0:
+            break
+        market: uint256 = bits.lowest(legs)
+        legs &= legs - 1
+        if staticcall clearinghouse.settlement_account(market) != 0:
+            extcall clearinghouse.close_settled(account, market)
+            closed = True
+    if closed:
+        return staticcall clearinghouse.margin(account)
+    return margin
+
+
 # --- The book ------------------------------------------------------------------------------------
 
 
@@ -226,7 +245,7 @@ def _sell(
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     is_long: bool = position.size > 0
     size: uint256 = convert(abs(position.size), uint256)
-    mark: uint256 = staticcall oracle.mark(market)
+    mark: uint256 = staticcall clearinghouse.mark(market)
     rest: int256 = equity - position.size * convert(mark, int256)
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
@@ -327,7 +346,8 @@ def _wind_up(account: uint256, equity: int256):
          it is written off.
     """
     legs: DynArray[Leg, MAX_LEGS] = self._legs(account)
-    carried: int256 = 0
+    # Without a leg nothing can carry the deficit.
+    carried: int256 = equity if len(legs) == 0 else 0
     weights: uint256 = 0
     for leg: Leg in legs:
         weights += leg.loss
@@ -400,7 +420,7 @@ def _legs(account: uint256) -> DynArray[Leg, MAX_LEGS]:
         markets &= markets - 1
         position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
         size: uint256 = convert(abs(position.size), uint256)
-        mark: uint256 = staticcall oracle.mark(market)
+        mark: uint256 = staticcall clearinghouse.mark(market)
         profit: int256 = position.size * convert(mark, int256) + position.quote
         legs.append(
             Leg(
