@@ -390,7 +390,7 @@ class Crash:
             for i, market in enumerate(self.markets):
                 if not (row.active_markets >> i) & 1:
                     continue
-                size, quote = self.venue.clearinghouse.call("position", row.account, i)
+                size, quote, *_ = self.venue.clearinghouse.call("position", row.account, i)
                 entry = units.format_unit_price(abs(quote), abs(size), market.size_decimals)
                 mark = self.venue.oracle.call("mark", i)
                 positions[market.symbol] = {

@@ -3,10 +3,12 @@
 Owns the arithmetic of solvency and nothing else: it sends no transaction and trusts no list of
 accounts but the `AccountOpened` logs.
 
-    I1   held == sum(cash + position quotes over all accounts) - uninsured
+    I1   held == sum(cash + position quotes over all accounts) + fees + sum(pool) - uninsured
     I1'  token balance == held + unaccounted, unaccounted >= 0 (donations)
     I2   in each market sum(size) == 0, and size == 0 implies quote == 0
-    I4   held + uninsured == sum(equity)
+    I3   in each market pool * 10^9 == dust - sum(size * (index - index when settled))
+    I4   held + uninsured == sum(equity) + fees + funding remainder; the remainder is what rounding
+         against payers and receivers leaves, below one micro-dollar a position and market
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from breakwater.contract import Event
 from breakwater.venue import Venue
 
 _PAGE = 200
+SCALE = 10**9
+"""Units of the funding index per micro-USDC."""
 
 
 class InsolvencyError(AssertionError):
@@ -26,13 +30,18 @@ class InsolvencyError(AssertionError):
 
 @dataclass(frozen=True)
 class Solvency:
-    """One reading of the ledger, micro-USDC. `owed` is the right side of I1."""
+    """One reading of the ledger, micro-USDC. `owed` is the right side of I1.
+
+    `remainder` is what would be left in the funding pools if everybody were settled now.
+    """
 
     held: int
     owed: int
     balance: int
     uninsured: int
     equity: int
+    fees: int
+    remainder: int
     accounts: int
 
     @property
@@ -47,8 +56,8 @@ class Solvency:
 
     @property
     def i4_difference(self) -> int:
-        """held + uninsured - sum of equities: I4 says 0."""
-        return self.held + self.uninsured - self.equity
+        """held + uninsured - (sum of equities + fees + remainder): I4 says 0."""
+        return self.held + self.uninsured - self.equity - self.fees - self.remainder
 
 
 class Ledger:
@@ -85,27 +94,22 @@ class Ledger:
             self.enumerate()
         house = self.venue.clearinghouse
         rows = []
-        sizes: dict[int, int] = {}
-        markets = range(house.call("market_count"))
         for start in range(0, len(self._accounts), _PAGE):
-            ids = self._accounts[start : start + _PAGE]
-            rows += self.venue.lens.call("accounts", ids)
-            for market in markets:
-                for account, (size, quote) in zip(
-                    ids, self.venue.lens.call("positions", market, ids), strict=True
-                ):
-                    sizes[market] = sizes.get(market, 0) + size
-                    _require(size != 0 or quote == 0, f"LEDGER_2: account {account} is flat in "
-                             f"market {market} and still has a quote of {quote}")
-        for market, total in sizes.items():
-            _require(total == 0, f"LEDGER_2: sizes of market {market} sum to {total}, not 0")
-        uninsured = house.call("uninsured")
+            rows += self.venue.lens.call("accounts", self._accounts[start : start + _PAGE])
+        pools = remainder = 0
+        for market in range(house.call("market_count")):
+            pool, left = self._check_market(market)
+            pools += pool
+            remainder += left
+        uninsured, fees = house.call("uninsured"), house.call("fees")
         reading = Solvency(
             held=house.call("held"),
-            owed=sum(row.cash + row.quotes for row in rows) - uninsured,
+            owed=sum(row.cash + row.quotes for row in rows) + fees + pools - uninsured,
             balance=self.venue.usdc.call("balanceOf", house),
             uninsured=uninsured,
             equity=sum(row.equity for row in rows),
+            fees=fees,
+            remainder=remainder,
             accounts=len(rows),
         )
         _require(
@@ -123,10 +127,53 @@ class Ledger:
         )
         _require(
             reading.i4_difference == 0,
-            f"LEDGER_4: held + uninsured - sum of equities = {reading.i4_difference}",
+            "LEDGER_4: held + uninsured - (equities + fees + funding remainder) = "
+            f"{reading.i4_difference}",
         )
         self.checks += 1
         return reading
+
+    def _check_market(self, market: int) -> tuple[int, int]:
+        """I2 and I3 of one market. Returns its pool, and what would be left in it if every
+        position were settled now, micro-USDC."""
+        house = self.venue.clearinghouse
+        pool, dust = house.call("funding_pool", market), house.call("funding_dust", market)
+        index = self._index(market)
+        sizes = unsettled = longs = rounded = 0
+        for start in range(0, len(self._accounts), _PAGE):
+            ids = self._accounts[start : start + _PAGE]
+            rows = self.venue.lens.call("positions", market, ids)
+            for account, row in zip(ids, rows, strict=True):
+                _require(
+                    row.size != 0 or row.quote == 0,
+                    f"LEDGER_2: account {account} is flat in market {market} and still has a "
+                    f"quote of {row.quote}",
+                )
+                sizes += row.size
+                longs += max(row.size, 0)
+                owed = row.size * (index - row.index)
+                unsettled += owed
+                rounded += -(-owed // SCALE)
+        _require(sizes == 0, f"LEDGER_2: sizes of market {market} sum to {sizes}, not 0")
+        interest = house.call("open_interest", market)
+        _require(
+            interest == longs,
+            f"LEDGER_2: open interest of market {market} is {interest}, longs hold {longs}",
+        )
+        _require(
+            pool * SCALE == dust - unsettled,
+            f"LEDGER_3: the funding pool of market {market} is off by "
+            f"{pool * SCALE - dust + unsettled} / 10^9 micro-USDC",
+        )
+        _require(dust >= 0, f"LEDGER_3: the funding dust of market {market} is {dust}")
+        remainder = pool + rounded
+        _require(remainder >= 0, f"LEDGER_4: funding remainder of market {market} is {remainder}")
+        return pool, remainder
+
+    def _index(self, market: int) -> int:
+        if self.venue.clearinghouse.call("settlement_account", market):
+            return int(self.venue.clearinghouse.call("settlement_index", market))
+        return int(self.venue.oracle.call("index", market))
 
 
 def _require(holds: bool, message: str) -> None:

@@ -48,6 +48,7 @@ class Venue:
         "usdc": "USDC",
         "oracle": "Oracle",
         "clearinghouse": "Clearinghouse",
+        "governor": "Governor",
         "order_book": "OrderBook",
         "vault": "InsuranceVault",
         "score": "HyperliquidDocs",
@@ -66,6 +67,7 @@ class Venue:
         self.usdc = contracts["usdc"]
         self.oracle = contracts["oracle"]
         self.clearinghouse = contracts["clearinghouse"]
+        self.governor = contracts["governor"]
         self.order_book = contracts["order_book"]
         self.vault = contracts["vault"]
         self.score = contracts["score"]
@@ -96,10 +98,13 @@ class Venue:
         vault = new("vault", clearinghouse, usdc)
         score = new("score")
         deleverager = new("deleverager", clearinghouse, oracle, vault, score)
-        liquidator = new("liquidator", clearinghouse, oracle, order_book, vault, deleverager)
+        liquidator = new("liquidator", clearinghouse, order_book, vault, deleverager)
+        governor = new("governor", clearinghouse)
         lens = new("lens", clearinghouse)
-        clearinghouse.send("wire", order_book, liquidator, deleverager, vault, sender=owner)
-        oracle.send("wire", deleverager, sender=owner)
+        clearinghouse.send(
+            "wire", order_book, liquidator, deleverager, vault, governor, sender=owner
+        )
+        oracle.send("wire", deleverager, order_book, sender=owner)
         oracle.send("set_reporter", reporter, True, sender=owner)
         venue = cls(
             engine,
@@ -107,6 +112,7 @@ class Venue:
                 "usdc": usdc,
                 "oracle": oracle,
                 "clearinghouse": clearinghouse,
+                "governor": governor,
                 "order_book": order_book,
                 "vault": vault,
                 "score": score,
@@ -157,7 +163,7 @@ class Venue:
     ) -> int:
         """Adds a market with its first price (ticks; `min_notional` micro-USDC). Returns its id."""
         self.oracle.send("add_market", price, sender=self.owner)
-        tx = self.clearinghouse.send(
+        tx = self.governor.send(
             "add_market", symbol, size_decimals, max_leverage, min_notional, sender=self.owner
         )
         return int(tx.one("MarketAdded").market)
