@@ -77,11 +77,16 @@ class Keeper:
         return bool(end.more) or any(event.name in acted for event in tx.events), 1
 
     def advance(self) -> int:
-        """Works on ADL rounds until none is open. Returns the number of transactions."""
+        """Works on ADL rounds until none is open, or none can go on: a market whose price is stale
+        waits for the next one. Returns the number of transactions."""
         count = 0
         while self.venue.deleverager.call("is_busy"):
-            self._sent(
-                "advance", self.venue.deleverager.send("advance", STEPS, sender=self.sender)
-            )
+            try:
+                tx = self.venue.deleverager.send("advance", STEPS, sender=self.sender)
+            except Reverted:
+                break
+            self._sent("advance", tx)
             count += 1
+            if not tx.events:
+                break
         return count

@@ -322,8 +322,9 @@ def withdraw(account: uint256, amount: uint256):
         paid = 0
         if claims > convert(uninsured, int256):
             paid = amount * (convert(claims, uint256) - uninsured) // convert(claims, uint256)
-        # An amount that shares in no more loss than there is.
-        assert amount - paid <= uninsured, "clearinghouse: amount out of range"
+        # Nobody shares in more loss than there is, however few claims are left.
+        paid = max(paid, amount - min(amount, uninsured))
+        assert paid <= ledger.held, "clearinghouse: not enough held"
     ledger._debit(account, amount, paid)
     log Withdrawn(
         account=account,

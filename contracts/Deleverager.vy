@@ -41,6 +41,8 @@ MAX_CANDIDATES: constant(uint256) = 16
 # Holders looked at, fills and lots finished in one call, all told.
 MAX_STEPS: constant(uint256) = 256
 MICRO: constant(uint256) = 10**6
+# Two for each market: an estate waits at most once.
+MAX_ESTATES: constant(uint256) = 128
 
 CLOSE_AT_BANKRUPTCY: constant(uint256) = 0
 CLOSE_AT_PREVIOUS_MARK: constant(uint256) = 1
@@ -239,6 +241,7 @@ def retry(market: uint256, is_long: bool):
             Anyone.
     """
     assert self._lots_left(market, is_long), "deleverager: no lots left"
+    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
     assert not self._is_queued[market][is_long], "deleverager: round open"
     assert (
         self._tried_in[market][is_long] < staticcall oracle.epoch()
@@ -260,9 +263,8 @@ def advance(max_steps: uint256) -> bool:
         if steps >= min(max_steps, MAX_STEPS):
             break
         if self._round.id == 0:
-            if self._queue_head == self._queue_tail:
+            if not self._open_round():
                 break
-            self._open_round()
         if self._round.lot == self._round.end:
             self._close_round()
             continue
@@ -295,12 +297,28 @@ def _enqueue(market: uint256, is_long: bool):
 
 
 @internal
-def _open_round():
-    entry: uint256 = self._queue[self._queue_head]
-    self._queue_head += 1
-    market: uint256 = entry // 2
-    is_long: bool = entry % 2 == 1
-    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+def _open_round() -> bool:
+    """
+    @notice Opens the round of the estate that has waited longest in a market with a fresh price.
+    @return False if there is none. A market that nobody prices goes to the end of the queue: it
+            must not hold up the others.
+    """
+    waiting: uint256 = self._queue_tail - self._queue_head
+    market: uint256 = 0
+    is_long: bool = False
+    found: bool = False
+    for _: uint256 in range(waiting, bound=MAX_ESTATES):
+        entry: uint256 = self._queue[self._queue_head]
+        self._queue_head += 1
+        market = entry // 2
+        is_long = entry % 2 == 1
+        if staticcall oracle.is_fresh(market):
+            found = True
+            break
+        self._queue[self._queue_tail] = entry
+        self._queue_tail += 1
+    if not found:
+        return False
     needed: uint256 = self._absorb(market, is_long)
     self.round_count += 1
     self._round = empty(Round)
@@ -323,6 +341,7 @@ def _open_round():
         previous_mark=self._round.previous_mark,
         needed=needed,
     )
+    return True
 
 
 @internal
@@ -763,7 +782,7 @@ def score(account: uint256, market: uint256) -> uint256:
     """
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-    mark: uint256 = staticcall oracle.mark(market)
+    mark: uint256 = staticcall clearinghouse.mark(market)
     pnl: int256 = position.size * convert(mark, int256) + position.quote
     if pnl <= 0:
         return 0

@@ -197,6 +197,8 @@ def _place(
     closes: bool = size == self._closable(terms.size, is_buy)
     assert closes or size * price >= terms.min_notional, "book: below minimum notional"
     if tif == POST_ONLY:
+        # Void orders on top would look like a price.
+        self._purge(market, not is_buy, MAX_STEPS)
         assert not self._crosses(market, is_buy, price), "book: post only would trade"
         return self._rest(account, market, is_buy, price, size, reduce_only), 0
 
@@ -273,6 +275,30 @@ def cancel_all(account: uint256):
     log NonceRaised(account=account, nonce=nonce)
 
 
+@external
+def purge(market: uint256, is_buy: bool, max_steps: uint256) -> uint256:
+    """
+    @notice Deletes void orders from the top of one side, at most 64 a call. Anyone.
+    @return How many were deleted.
+    """
+    return self._purge(market, is_buy, max_steps)
+
+
+@internal
+def _purge(market: uint256, is_buy: bool, max_steps: uint256) -> uint256:
+    steps: uint256 = 0
+    for _: uint256 in range(MAX_STEPS):
+        order_id: uint256 = self._best_order(market, is_buy)
+        if order_id == 0 or steps == max_steps:
+            break
+        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        if order.nonce == self._nonce(order.account):
+            break
+        self._drop(order_id, order, Reason.VOID)
+        steps += 1
+    return steps
+
+
 # --- The liquidator ------------------------------------------------------------------------------
 
 
@@ -286,21 +312,17 @@ def peek(market: uint256, is_buy: bool, max_steps: uint256) -> IOrderBook.Top:
     """
     self._require_liquidator()
     top: IOrderBook.Top = empty(IOrderBook.Top)
-    for _: uint256 in range(MAX_STEPS):
-        order_id: uint256 = self._best_order(market, is_buy)
-        if order_id == 0:
-            return top
-        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-        if order.nonce == self._nonce(order.account):
-            top.order_id = order_id
-            top.price = order.price
-            top.size = order.size
-            return top
-        if top.steps == max_steps:
-            break
-        self._drop(order_id, order, Reason.VOID)
-        top.steps += 1
-    top.more = True
+    top.steps = self._purge(market, is_buy, max_steps)
+    order_id: uint256 = self._best_order(market, is_buy)
+    if order_id == 0:
+        return top
+    order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+    if order.nonce != self._nonce(order.account):
+        top.more = True
+        return top
+    top.order_id = order_id
+    top.price = order.price
+    top.size = order.size
     return top
 
 
