@@ -65,11 +65,13 @@ MAX_DEPOSIT: constant(uint256) = 2**80
 # At the open-interest cap an order may be no further than this beyond the mark.
 CAP_BAND: constant(uint256) = 10_000
 PPM: constant(uint256) = 10**6
+STALE: constant(String[48]) = "oracle: stale price"
 
 # Outcome of a fill that the order book asked for.
 FILLED: constant(uint256) = 0
 MAKER_REFUSED: constant(uint256) = 1
 SAME_OWNER: constant(uint256) = 2
+MAKER_STALE: constant(uint256) = 3
 
 
 event Wired:
@@ -293,13 +295,15 @@ def deposit(account: uint256, amount: uint256):
     """
     @notice Pulls `amount` micro-USDC from the caller and credits `account`, whoever owns it.
     @dev The vault's account takes deposits from the vault only. None are taken while a loss is
-         uninsured: the newcomer would share it.
+         uninsured: the newcomer would share it; nor for an account in the market of an open ADL
+         round: more equity would lower its rank.
     """
     assert ledger._is(account, ledger.Kind.TRADER) or (
         ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault
     ), "clearinghouse: unknown account"
     assert amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range"
     assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
+    assert not self._is_frozen(account), "clearinghouse: adl round open"
     ledger._credit(account, amount)
     log Deposited(account=account, amount=amount, cash=ledger.cash[account])
     self._pull(amount)
@@ -437,10 +441,11 @@ def fill(
     """
     @notice Order book only: trades `size` lots at `price` ticks if margin allows it, and charges
             the fees.
-    @dev A maker who fails is not filled (the book cancels it and goes on); a taker who fails
-         reverts. The liquidated side is exempt from margin check and fee: what bounds it is the
-         liquidator's limit.
-    @return FILLED, MAKER_REFUSED or SAME_OWNER.
+    @dev The taker is asked first and reverts if it fails, so that nobody without margin touches
+         the book. A maker who fails is not filled (the book cancels it and goes on); one who would
+         add risk at a stale price is passed over. The liquidated side is exempt from margin check
+         and fee: what bounds it is the liquidator's limit.
+    @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_STALE.
     """
     assert msg.sender == self.order_book, "clearinghouse: order book only"
     if ledger._owner(taker) == ledger._owner(maker):
@@ -448,25 +453,23 @@ def fill(
     word: uint256 = self.terms[market]
     terms: risk_terms.Terms = risk_terms.unpack(word)
     quote: uint256 = size * price
-    maker_fee: uint256 = self._ceil_div(quote * terms.maker_fee, PPM)
     signed_size: int256 = convert(size, int256) if taker_buys else -convert(size, int256)
     signed_quote: int256 = -convert(quote, int256) if taker_buys else convert(quote, int256)
-    if (
-        len(
-            self._refusal(
-                market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
-            )
-        )
-        != 0
-    ):
-        return MAKER_REFUSED
+    refusal: String[48] = ""
+    taker_fee: uint256 = 0
     if not taker_is_liquidated:
-        taker_fee: uint256 = self._ceil_div(quote * terms.taker_fee, PPM)
-        refusal: String[48] = self._refusal(
+        taker_fee = self._ceil_div(quote * terms.taker_fee, PPM)
+        refusal = self._refusal(
             market, word, taker, signed_size, signed_quote - convert(taker_fee, int256)
         )
         assert len(refusal) == 0, refusal
-        ledger._charge_fee(taker, taker_fee)
+    maker_fee: uint256 = self._ceil_div(quote * terms.maker_fee, PPM)
+    refusal = self._refusal(
+        market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
+    )
+    if len(refusal) != 0:
+        return MAKER_STALE if refusal == STALE else MAKER_REFUSED
+    ledger._charge_fee(taker, taker_fee)
     ledger._charge_fee(maker, maker_fee)
     before: uint256 = ledger.open_interest[market]
     if taker_buys:
@@ -673,7 +676,7 @@ def _refusal(
         if (word >> 24) & 1 == 1:
             return "clearinghouse: market halted"
         if not (margin.is_fresh and is_fresh):
-            return "oracle: stale price"
+            return STALE
         if ledger.uninsured != 0:
             return "clearinghouse: reduce only, a loss is uninsured"
         if before == 0 and self._legs(account) >= MAX_LEGS:
@@ -744,8 +747,8 @@ def _require_free(account: uint256, amount: uint256):
     margin: IClearinghouse.Margin = self._margin(account)
     assert margin.is_fresh, "oracle: stale price"
     remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
-    assert margin.equity >= convert(amount, int256) + convert(
-        remaining, int256
+    assert amount <= ledger.held and margin.equity >= convert(
+        amount + remaining, int256
     ), "margin: withdrawal beyond free margin"
 
 

@@ -259,6 +259,8 @@ def _sell(
             return steps, True, False
         if top.order_id == 0:
             return steps, False, True
+        if steps >= max_steps:
+            return steps, True, False
         steps += 1
         # What the account would lack if all of the leg went at this price.
         lacking: int256 = -self._after(rest, is_long, size, top.price)

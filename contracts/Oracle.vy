@@ -110,7 +110,7 @@ event PriceUpdated:
     mark: uint256
     previous_mark: uint256
     fresh: bool
-    index: int256
+    funding_index: int256
 
 
 event Sampled:
@@ -126,7 +126,7 @@ event FundingAccrued:
     market: indexed(uint256)
     premium: int256
     rate: int256
-    index: int256
+    funding_index: int256
 
 
 event PinChanged:
@@ -370,7 +370,7 @@ def _poke():
             mark=price.mark,
             previous_mark=price.previous,
             fresh=reported != 0,
-            index=price.index,
+            funding_index=price.index,
         )
 
 
@@ -431,7 +431,7 @@ def _accrue(market: uint256, price: Price) -> int256:
         premium = sample.premium // convert(sample.seconds, int256)
     rate: int256 = funding_rate.per_hour(premium)
     step: int256 = convert(price.oracle, int256) * rate
-    log FundingAccrued(market=market, premium=premium, rate=rate, index=price.index + step)
+    log FundingAccrued(market=market, premium=premium, rate=rate, funding_index=price.index + step)
     return step
 
 

@@ -36,6 +36,9 @@ MAX_QUEUE: constant(uint256) = 1000
 # Open orders of one account.
 MAX_OPEN: constant(uint256) = 128
 PPM: constant(uint256) = 10**6
+# Of a fill that the clearinghouse did not make.
+SAME_OWNER: constant(uint256) = 2
+MAKER_STALE: constant(uint256) = 3
 
 struct OpenOrder:
     order_id: uint256
@@ -56,6 +59,7 @@ flag Reason:
     STEPS
     PRICE_BAND
     REDUCE_ONLY
+    STALE_MAKERS
 
 
 event OrderPlaced:
@@ -206,11 +210,9 @@ def _place(
     limit: uint256 = min(price, terms.worst_price) if is_buy else max(price, terms.worst_price)
     left: uint256 = size
     steps: uint256 = 0
+    maker_id: uint256 = self._best_order(market, not is_buy)
     for _: uint256 in range(MAX_STEPS):
-        if left == 0:
-            break
-        maker_id: uint256 = self._best_order(market, not is_buy)
-        if maker_id == 0:
+        if left == 0 or maker_id == 0:
             break
         maker: order_codec.Order = order_codec.unpack(self._orders[maker_id])
         if (maker.price > limit) if is_buy else (maker.price < limit):
@@ -218,15 +220,23 @@ def _place(
         steps += 1
         if maker.nonce != self._nonce(maker.account):
             self._drop(maker_id, maker, Reason.VOID)
-            continue
-        left -= self._take(maker_id, maker, account, left, False)
+        else:
+            left -= self._take(maker_id, maker, account, left, False)
+        # Not the best order again: one that was passed over is still there.
+        if left != 0:
+            maker_id = self._following(maker)
     if left == 0:
         return 0, size
     if tif == IMMEDIATE_OR_CANCEL:
         log Unfilled(account=account, market=market, size=left, reason=Reason.IMMEDIATE)
         return 0, size - left
     if self._crosses(market, is_buy, price):
-        reason: Reason = Reason.STEPS if steps == MAX_STEPS else Reason.PRICE_BAND
+        # More to meet than one call may, orders beyond the band, or makers at a stale price.
+        reason: Reason = Reason.PRICE_BAND
+        if steps == MAX_STEPS:
+            reason = Reason.STEPS
+        elif limit == price:
+            reason = Reason.STALE_MAKERS
         log Unfilled(account=account, market=market, size=left, reason=reason)
         return 0, size - left
     return self._rest(account, market, is_buy, price, left, reduce_only), size - left
@@ -357,15 +367,20 @@ def _take(
     outcome: uint256 = extcall clearinghouse.fill(
         maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
     )
+    if outcome == MAKER_STALE and not liquidated:
+        # Left alone: a taker who only reduces must not sweep the book for free. A liquidation
+        # cannot wait for the maker's other markets.
+        return 0
     if outcome != 0:
         self._drop(
-            maker_id, maker, Reason.MAKER_MARGIN if outcome == 1 else Reason.SELF_TRADE
+            maker_id, maker, Reason.SELF_TRADE if outcome == SAME_OWNER else Reason.MAKER_MARGIN
         )
         return 0
-    if size == maker.size:
+    remaining: uint256 = maker.size - size
+    if remaining == 0:
         self._unlink(maker_id, maker)
     else:
-        maker.size -= size
+        maker.size = remaining
         self._orders[maker_id] = order_codec.pack(maker)
     self.last_trade[maker.market] = maker.price
     log Filled(
@@ -376,9 +391,24 @@ def _take(
         taker_buys=not maker.is_buy,
         price=maker.price,
         size=size,
-        remaining=0 if size == maker.size else maker.size,
+        remaining=remaining,
     )
     return size
+
+
+@view
+@internal
+def _following(order: order_codec.Order) -> uint256:
+    """
+    @notice The order behind this one in its queue, else the oldest at the next price; 0 if none.
+    """
+    if order.next != 0:
+        return order.next
+    key: uint256 = self._side(order.market, order.is_buy)
+    price: uint256 = tick_tree.beyond(key, order.price, order.is_buy)
+    if price == max_value(uint256):
+        return 0
+    return self._levels[(key << 24) | price] & order_codec.ID
 
 
 @view
@@ -406,6 +436,7 @@ def _crosses(market: uint256, is_buy: bool, price: uint256) -> bool:
 @pure
 @internal
 def _side(market: uint256, is_buy: bool) -> uint256:
+    assert market < 256, "clearinghouse: unknown market"
     return (market << 1) | (1 if is_buy else 0)
 
 

@@ -68,7 +68,7 @@ event PositionChanged:
     quote: int256
     cash: int256
     realised: int256
-    index: int256
+    funding_index: int256
     leverage: uint256
 
 
@@ -76,7 +76,7 @@ event PositionChanged:
 event FundingSettled:
     account: indexed(uint256)
     market: indexed(uint256)
-    index: int256
+    funding_index: int256
     paid: int256
     cash: int256
 
@@ -99,12 +99,14 @@ event CashMoved:
 event WrittenOff:
     account: indexed(uint256)
     amount: uint256
+    cash: int256
     uninsured: uint256
 
 
 event Recovered:
     account: indexed(uint256)
     amount: uint256
+    cash: int256
     uninsured: uint256
 
 
@@ -207,7 +209,7 @@ def _apply(
         quote=position.quote,
         cash=cash,
         realised=realised,
-        index=position.index,
+        funding_index=position.index,
         leverage=position.leverage,
     )
     return max(position.size, 0) - max(before, 0)
@@ -231,7 +233,7 @@ def _settle(
     log FundingSettled(
         account=account,
         market=market,
-        index=index,
+        funding_index=index,
         paid=paid,
         cash=self.cash[account] - paid,
     )
@@ -263,7 +265,7 @@ def _set_leverage(market: uint256, account: uint256, leverage: uint256):
         quote=position.quote,
         cash=self.cash[account],
         realised=0,
-        index=position.index,
+        funding_index=position.index,
         leverage=leverage,
     )
 
@@ -371,7 +373,9 @@ def _write_off(account: uint256, amount: uint256):
     """
     self.cash[account] += convert(amount, int256)
     self.uninsured += amount
-    log WrittenOff(account=account, amount=amount, uninsured=self.uninsured)
+    log WrittenOff(
+        account=account, amount=amount, cash=self.cash[account], uninsured=self.uninsured
+    )
 
 
 @internal
@@ -381,7 +385,9 @@ def _recover(account: uint256, amount: uint256):
     """
     self.cash[account] -= convert(amount, int256)
     self.uninsured -= amount
-    log Recovered(account=account, amount=amount, uninsured=self.uninsured)
+    log Recovered(
+        account=account, amount=amount, cash=self.cash[account], uninsured=self.uninsured
+    )
 
 
 @internal
