@@ -13,7 +13,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-CONTRACTS := $(shell find contracts -name '*.vy' -o -name '*.vyi' -o -type d 2>/dev/null)
 
 .PHONY: help setup compile crash test lint format mutants lock clean
 
@@ -29,16 +28,10 @@ help:
 setup:
 	@tools/bootstrap.sh
 
-# Ape does not notice a change in a module, only in the contract that uses it: so whenever any
-# source is newer than the last compilation, all are compiled again. (A folder is newer when a file
-# was removed.) Done before the test workers start, so that they all read the same cache.
+# Done before the test workers start, so that they all read the same artifacts. It compiles only if
+# a source changed (Ape by itself would not notice a change in a module).
 compile: setup
-	@$(MAKE) --silent --no-print-directory .build/.stamp
-
-.build/.stamp: $(CONTRACTS) ape-config.yaml requirements.lock
-	@echo "compile: contracts/ with Vyper 0.4.3"
-	@$(BIN)/ape compile --force --verbosity WARNING
-	@touch $@
+	@$(BIN)/python -m breakwater.artifacts
 
 crash: compile
 	@echo "crash: $(SCENARIO) on $(or $(NETWORK),the in-process EVM)"

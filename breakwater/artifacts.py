@@ -4,9 +4,10 @@ Owns the way to the compiler (Ape's project) and one file, `.build/artifacts.jso
 compiled, with a fingerprint of everything it was compiled from. It changes no source.
 
 The fingerprint is needed because Ape compares a contract with its own file only: it does not see a
-change in a module or an interface. So whenever any source differs, all are compiled again, by one
-process at a time; the others wait and read what it wrote. The file is replaced in one step, hence
-never seen half written, and reading it does not need Ape.
+change in a module or an interface. Here a contract is compiled again whenever anything that it
+imports, however indirectly, has changed. One process does that at a time; the others wait and read
+what it wrote. The file is replaced in one step, hence never seen half written, and reading it does
+not need Ape.
 
 `python -m breakwater.artifacts` brings it up to date and says what it did.
 """
@@ -18,11 +19,12 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +33,8 @@ from typing import Any, Final
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root: the folder with ape-config.yaml and contracts/."""
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_IMPORT = re.compile(r"^(?:from|import)\b(?:\([^)]*\)|\\\n|[^\n])*", re.MULTILINE)
 _loaded: dict[Path, dict[str, Artifact]] = {}
 
 
@@ -42,12 +45,14 @@ class ArtifactError(Exception):
 @dataclass(frozen=True)
 class Artifact:
     """One contract: its ABI, its creation code without constructor arguments, and the size in
-    bytes of the code as deployed (None if the compiler did not say)."""
+    bytes of the code as deployed (None if the compiler did not say). `made_from` is a hash of its
+    source and of all that this imports."""
 
     name: str
     abi: list[dict[str, Any]]
     bytecode: bytes
     runtime_size: int | None
+    made_from: str = ""
 
     def __hash__(self) -> int:
         return hash((self.name, self.bytecode))
@@ -56,9 +61,9 @@ class Artifact:
 def load(root: Path | None = None) -> dict[str, Artifact]:
     """Every deployable contract of the project at `root` (this one by default), by name.
 
-    Compiles if any source, interface, module or the compiler changed since the last time. Raises
-    ArtifactError if there is nothing to load or the compiler fails. The result is kept for the
-    life of the process; `forget` drops it.
+    Compiles what any change in a source, interface, module, setting or the compiler concerns since
+    the last time. Raises ArtifactError if there is nothing to load or the compiler fails. The
+    result is kept for the life of the process; `forget` drops it.
     """
     where = (root or ROOT).resolve()
     if where not in _loaded:
@@ -71,43 +76,70 @@ def forget() -> None:
     _loaded.clear()
 
 
-def fingerprint(root: Path | None = None) -> str:
-    """A hash of all that decides the bytecode: every .vy and .vyi under contracts/ with its path,
-    Ape's settings, and the versions of the compiler and of what the contracts import."""
-    where = (root or ROOT).resolve()
-    digest = hashlib.sha256()
-    for package in ("vyper", "snekmate"):
-        digest.update(f"{package} {_version(package)}\0".encode())
-    contracts = where / "contracts"
-    sources = [path for path in contracts.rglob("*") if path.suffix in (".vy", ".vyi")]
-    for path in [where / "ape-config.yaml", *sorted(sources)]:
-        if path.is_file():
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(where).as_posix()} {len(content)}\0".encode())
-            digest.update(content)
-    return digest.hexdigest()
-
-
-def _up_to_date(where: Path) -> tuple[dict[str, Artifact], bool]:
-    """The artifacts, and whether they had to be compiled."""
+def _up_to_date(where: Path) -> tuple[dict[str, Artifact], list[str]]:
+    """The artifacts, and the names of those that had to be compiled."""
     if not (where / "contracts").is_dir():
         raise ArtifactError(f"{where} has no folder contracts/: is it the project's root?")
     stored = where / ".build" / "artifacts.json"
-    found = _read(stored, fingerprint(where))
-    if found is not None:
-        return found, False
+    sources = _Sources(where)
+    wanted, found = _read(stored)
+    if wanted == sources.fingerprint:
+        return found, []
     with _lock(where / ".build" / ".lock"):
-        # Taken before compiling: a source that is saved meanwhile is compiled again next time.
-        wanted = fingerprint(where)
-        found = _read(stored, wanted)
-        if found is not None:
-            return found, False
-        found = _compile(where)
-        _write(stored, wanted, found)
-        return found, True
+        # Read before compiling: a source that is saved meanwhile is compiled again next time.
+        sources = _Sources(where)
+        wanted, found = _read(stored)
+        if wanted == sources.fingerprint:
+            return found, []
+        found, compiled = _compile(where, sources, found)
+        _write(stored, sources.fingerprint, found)
+        return found, compiled
 
 
-def _compile(where: Path) -> dict[str, Artifact]:
+class _Sources:
+    """The sources as they are now: every .vy and .vyi under contracts/.
+
+    `fingerprint` is a hash of all that decides any bytecode: the sources with their paths, Ape's
+    settings, and the versions of the compiler and of what the contracts import from outside.
+    """
+
+    def __init__(self, where: Path) -> None:
+        folder = where / "contracts"
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in (".vy", ".vyi"))
+        self._content = {path.relative_to(where).as_posix(): path.read_bytes() for path in paths}
+        settings = where / "ape-config.yaml"
+        self._basis = [f"{package} {_version(package)}" for package in ("vyper", "snekmate")]
+        self._basis.append(settings.read_text() if settings.is_file() else "")
+        self.fingerprint = self._hash(self._content)
+
+    def fingerprint_of(self, source: str) -> str:
+        """As `fingerprint`, of one source and everything that it imports, however indirectly.
+
+        An import is matched by the file's name alone, wherever the file is: one too many costs a
+        compilation, one too few would leave stale bytecode.
+        """
+        needed: set[str] = set()
+        more = {source}
+        while more:
+            needed |= more
+            text = "".join(self._content[name].decode() for name in more)
+            words = set(re.findall(r"\w+", " ".join(_IMPORT.findall(text))))
+            more = {name for name in self._content if Path(name).stem in words} - needed
+        return self._hash(needed)
+
+    def _hash(self, names: Iterable[str]) -> str:
+        digest = hashlib.sha256(json.dumps(self._basis).encode())
+        for name in sorted(names):
+            content = self._content[name]
+            digest.update(f"{name} {len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+
+def _compile(
+    where: Path, sources: _Sources, known: Mapping[str, Artifact]
+) -> tuple[dict[str, Artifact], list[str]]:
+    """The artifacts of all contracts: those of `known` that still hold, the others compiled."""
     _compiler_on_path()
     # Here because importing Ape takes a second, and most of the package does without it.
     import ape
@@ -116,50 +148,74 @@ def _compile(where: Path) -> dict[str, Artifact]:
 
     current = ape.project
     project = current if Path(current.path).resolve() == where else ape.Project(where)
+    found: dict[str, Artifact] = {}
+    stale: dict[str, str] = {}
+    for path in project.sources.paths:
+        source = Path(path).resolve().relative_to(where).as_posix()
+        made_from = sources.fingerprint_of(source)
+        # Vyper names a contract after its file.
+        before = known.get(Path(source).stem)
+        if before is not None and before.made_from == made_from:
+            found[before.name] = before
+        else:
+            stale[source] = made_from
     try:
         # Without Ape's cache, which also brings that up to date for those who use it.
         with logger.at_level(LogLevel.WARNING):
-            containers = project.load_contracts(use_cache=False)
+            containers = project.load_contracts(*stale, use_cache=False) if stale else {}
     except ApeException as error:
         raise ArtifactError(f"the contracts in {where} do not compile: {error}") from error
-    found = {}
-    for name, container in sorted(containers.items()):
+    compiled = []
+    for name, container in containers.items():
         kind = container.contract_type
         code = kind.deployment_bytecode.bytecode if kind.deployment_bytecode else None
         if not code:
             continue
+        compiled.append(name)
         runtime = kind.runtime_bytecode.bytecode if kind.runtime_bytecode else None
         found[name] = Artifact(
             name=name,
             abi=[entry.model_dump(mode="json", by_alias=True) for entry in kind.abi],
             bytecode=bytes.fromhex(code.removeprefix("0x")),
             runtime_size=len(runtime.removeprefix("0x")) // 2 if runtime else None,
+            made_from=stale.get(str(kind.source_id), ""),
         )
     if not found:
         raise ArtifactError(f"no contracts were found in {where / 'contracts'}")
-    return found
+    return dict(sorted(found.items())), sorted(compiled)
 
 
-def _read(stored: Path, wanted: str) -> dict[str, Artifact] | None:
-    """What is stored, if it was compiled from exactly what is there now."""
+def _read(stored: Path) -> tuple[str, dict[str, Artifact]]:
+    """The fingerprint of what is stored, and that; nothing if there is none, or none readable."""
     try:
         data = json.loads(stored.read_bytes())
-        if data["format"] != _FORMAT or data["fingerprint"] != wanted:
-            return None
-        return {
-            name: Artifact(name, entry["abi"], bytes.fromhex(entry["bytecode"]), entry["size"])
+        if data["format"] != _FORMAT:
+            return "", {}
+        return str(data["fingerprint"]), {
+            name: Artifact(
+                name,
+                entry["abi"],
+                bytes.fromhex(entry["bytecode"]),
+                entry["runtime_size"],
+                entry["made_from"],
+            )
             for name, entry in data["contracts"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", {}
 
 
-def _write(stored: Path, wanted: str, found: dict[str, Artifact]) -> None:
+def _write(stored: Path, wanted: str, found: Mapping[str, Artifact]) -> None:
     data = {
         "format": _FORMAT,
         "fingerprint": wanted,
         "contracts": {
-            name: {"abi": it.abi, "bytecode": it.bytecode.hex(), "size": it.runtime_size}
+            name: {
+                "abi": it.abi,
+                "bytecode": it.bytecode.hex(),
+                "runtime_size": it.runtime_size,
+                "made_from": it.made_from,
+            }
             for name, it in found.items()
         },
     }
@@ -197,12 +253,12 @@ def _main() -> int:
     # Of the libraries below Ape; nothing that whoever compiles could act on.
     warnings.simplefilter("ignore")
     try:
-        found, compiled = _up_to_date(ROOT)
+        _, compiled = _up_to_date(ROOT)
     except ArtifactError as error:
         print(f"compile: {error}", file=sys.stderr)
         return 1
     if compiled:
-        print(f"compile: {len(found)} contracts with Vyper {_version('vyper')}")
+        print(f"compile: {', '.join(compiled)} with Vyper {_version('vyper')}")
     return 0
 
 

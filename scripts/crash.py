@@ -1,0 +1,201 @@
+"""`ape run crash SCENARIO`: crashes the venue as a scenario says and shows who paid.
+
+Owns the command line and the file out/<name>/result.json. What happens in the run is
+`breakwater.crash`, what it looks like is `breakwater.show`: no figure is made here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from ape.cli import ConnectedProviderCommand
+from ape.logging import LogLevel, logger
+from click.core import ParameterSource
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from breakwater import expect, show
+from breakwater.artifacts import ROOT, ArtifactError
+from breakwater.contract import ContractError
+from breakwater.crash import Crash, SetupError
+from breakwater.engine import Engine, EngineError, Reverted
+from breakwater.ledger import InsolvencyError
+from breakwater.scenario import ScenarioError, load
+
+SCENARIOS = ROOT / "scenarios"
+STORY_LINES = 12
+"""Sentences of one step that are shown without --full."""
+
+NETWORKS = {"test": "ethereum:local:test", "foundry": "ethereum:local:foundry"}
+
+
+def _crashable(ctx: click.Context, param: click.Parameter, provider: Any) -> Any:
+    """Refuses a network before anything connects to it."""
+    name = getattr(provider, "name", None)
+    if name in NETWORKS and provider.network.name == "local":
+        return provider
+    found = provider.network_choice if name else "no network"
+    raise click.UsageError(
+        f"--network {found}: a crash needs a chain of its own, whose prices it makes and whose "
+        f"clock it sets. Use {NETWORKS['test']} (the default: in process) or "
+        f"{NETWORKS['foundry']} (anvil). `ape run deploy` puts a venue on a live network."
+    )
+
+
+def _find(scenario: str) -> Path:
+    """The file of a scenario given by name or path. Raises click.BadParameter with the choice."""
+    if scenario.endswith((".yaml", ".yml")) or os.sep in scenario:
+        path = Path(scenario)
+        if not path.is_file():
+            raise click.BadParameter(f"there is no file {scenario}.", param_hint="SCENARIO")
+        return path
+    path = SCENARIOS / f"{scenario}.yaml"
+    if not path.is_file():
+        names = sorted(known.stem for known in SCENARIOS.glob("*.yaml"))
+        close = difflib.get_close_matches(scenario, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise click.BadParameter(
+            f"there is no scenario {scenario}.{hint} There are: {', '.join(names) or 'none'}.",
+            param_hint="SCENARIO",
+        )
+    # Errors name the file as one would from here.
+    return Path(os.path.relpath(path))
+
+
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    """In one step, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump(result, file, indent=2)
+        file.write("\n")
+    Path(file.name).chmod(0o644)
+    os.replace(file.name, path)
+
+
+def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], list[expect.Check]]:
+    scenario = load(path)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress:
+        tasks = {what: progress.add_task(what, total=None) for what in ("set-up", "path")}
+        result = Crash(
+            scenario,
+            engine,
+            lambda what, done, of: progress.update(tasks[what], completed=done, total=of),
+        ).run()
+    return result, expect.evaluate(scenario.expect, result)
+
+
+def _story(result: Mapping[str, Any], full: bool) -> Group:
+    """What happened, step by step, in the result's own sentences."""
+    lines: list[Any] = []
+    for number, step in enumerate(result["steps"], start=1):
+        note = f": {step['note']}" if step["note"] else ""
+        lines.append(f"[bold]{number}. {step['action']}[/bold]{escape(note)}")
+        told = step["events"]
+        shown = told if full or len(told) <= STORY_LINES + 1 else told[:STORY_LINES]
+        sentences = [escape(sentence) for sentence in shown]
+        if len(shown) < len(told):
+            sentences.append(f"[dim]... and {len(told) - len(shown)} more (--full shows all)[/dim]")
+        if step["refused"]:
+            sentences.append(f"[yellow]refused: {escape(step['refused'])}[/yellow]")
+        lines += [Padding(sentence, (0, 0, 0, 3)) for sentence in sentences]
+    return Group(*lines)
+
+
+class _Command(ConnectedProviderCommand):
+    """Without Ape's own lines before and after ours, unless --verbosity asks for them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.get_parameter_source("verbosity") is not ParameterSource.COMMANDLINE:
+            logger.set_level(LogLevel.WARNING)
+        return super().invoke(ctx)
+
+
+@click.command(cls=_Command, network_callback=_crashable)
+@click.argument("scenario")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for result.json.  [default: out/<name>]",
+)
+@click.option("--full", is_flag=True, help="Every sentence of the story, however many.")
+@click.option("--quiet", "-q", is_flag=True, help="Only the solvency lines and failures.")
+def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool) -> None:
+    """Crash the venue as SCENARIO says, and see who pays.
+
+    SCENARIO is the name of a file in scenarios/ or the path of one. The whole result is written to
+    out/<name>/result.json. The exit status is 1 if an expectation of the scenario fails, if it
+    cannot be set up, or if the ledger does not add up.
+
+    \b
+    Examples:
+      ape run crash two_winners
+      ape run crash atom_flash --network ethereum:local:foundry
+      ape run crash my/own.yaml --out /tmp/own --quiet
+    """
+    path = _find(scenario)
+    target = (out or ROOT / "out" / path.stem) / "result.json"
+    # Whatever goes wrong from here, no older result is taken for this run's.
+    target.unlink(missing_ok=True)
+    try:
+        result, checks = _run(path, _engine(provider), Console(stderr=True))
+    except ScenarioError as error:
+        count = len(error.problems)
+        raise click.ClickException(
+            f"{path} has {'a problem' if count == 1 else f'{count} problems'}:\n{error}"
+        ) from None
+    except SetupError as error:
+        raise click.ClickException(f"{path} cannot be set up: {error}") from None
+    except InsolvencyError as error:
+        raise click.ClickException(f"the ledger does not add up: {error}") from None
+    except Reverted as error:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        raise click.ClickException(f"refused by the venue: {error.reason}{notes}") from None
+    except (ArtifactError, ContractError, EngineError) as error:
+        raise click.ClickException(str(error)) from None
+    _write(target, result)
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # The tables are made for this width, wherever the output goes.
+        console = Console(highlight=False, width=100)
+    failed = [check for check in checks if not check.ok]
+    if not quiet:
+        console.print(_story(result, full), "")
+        console.print(show.waterfall_table(result))
+        console.print(show.adl_table(result))
+        console.print(show.accounts_table(result))
+        console.print(show.expectations_table(checks))
+    click.echo(show.solvency_line(result))
+    click.echo(f"result: {os.path.relpath(target)}")
+    if failed:
+        click.echo(f"Error: {len(failed)} of {len(checks)} expectations failed:", err=True)
+        for check in failed:
+            click.echo(f"  {check.path}: expected {check.expected}, found {check.found}", err=True)
+        sys.exit(1)
+
+
+def _engine(provider: Any) -> Engine:
+    if provider.name == "foundry":
+        from breakwater.engine.rpc import RpcEngine
+
+        return RpcEngine(provider.web3)
+    from breakwater.engine.revm import RevmEngine
+
+    return RevmEngine()

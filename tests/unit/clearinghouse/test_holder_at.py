@@ -1,0 +1,56 @@
+"""The lists of holders: who has a position, by side, kept dense as accounts come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.helpers import X, Y, refused
+
+
+def holders(house: Any, is_long: bool, market: int = X) -> list[int]:
+    count = house.holder_count(market, is_long)
+    return [house.holder_at(market, is_long, i) for i in range(count)]
+
+
+def test_who_leaves_is_replaced_by_the_last_one(bare: Any) -> None:
+    house, (a, b, c) = bare.house, (bare.maker, bare.trader, bare.winner)
+    house.open_account(sender=bare.book)
+    other = house.account_count()
+
+    def trade(buyer: int, seller: int, size: int) -> None:
+        house.exchange(X, buyer, seller, size, 100 * size, sender=bare.waterfall)
+
+    for account in (a, b, c):
+        trade(account, other, 10)
+    assert (holders(house, True), holders(house, False)) == ([a, b, c], [other])
+    trade(other, a, 10)
+    assert holders(house, True) == [c, b]
+    trade(other, b, 5)
+    assert holders(house, True) == [c, b]
+    trade(other, b, 5)
+    assert holders(house, True) == [c]
+    trade(a, c, 15)
+    # c turned short, a is back
+    assert (holders(house, True), holders(house, False)) == ([a], [other, c])
+    trade(other, a, 10)
+    trade(c, a, 5)
+    assert (holders(house, True), holders(house, False)) == ([], [])
+
+
+def test_markets_have_lists_of_their_own(bare: Any) -> None:
+    bare.house.exchange(Y, bare.trader, bare.maker, 1, 1, sender=bare.waterfall)
+    assert holders(bare.house, True, Y) == [bare.trader]
+    assert holders(bare.house, False, Y) == [bare.maker]
+    assert holders(bare.house, True, X) == []
+
+
+def test_the_venues_own_accounts_are_never_listed(bare: Any) -> None:
+    estate = bare.house.estate(X, True)
+    bare.house.exchange(X, estate, bare.trader, 1, 1, sender=bare.waterfall)
+    assert (holders(bare.house, True), holders(bare.house, False)) == ([], [bare.trader])
+    assert bare.house.active_markets(estate) == 1
+
+
+def test_beyond_the_end_is_refused(clearinghouse: Any) -> None:
+    with refused("clearinghouse: no such holder"):
+        clearinghouse.holder_at(X, True, 0)

@@ -1,0 +1,49 @@
+"""Wiring: by the owner, once, with real addresses; it opens account 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import VAULT, args, refused
+
+VAULT_KIND = 2
+NOBODY = "0x" + "00" * 20
+
+
+@pytest.fixture
+def fresh(project: Any, owner: Any, usdc: Any, oracle: Any) -> Any:
+    return owner.deploy(project.Clearinghouse, usdc, oracle)
+
+
+def test_wiring_names_the_parts_and_opens_the_vaults_account(
+    fresh: Any, owner: Any, accounts: Any
+) -> None:
+    parts = [accounts[i].address for i in range(4)]
+    receipt = fresh.wire(*parts, sender=owner)
+    names = ["order_book", "liquidator", "deleverager", "vault"]
+    assert args(receipt, fresh.Wired) == [dict(zip(names, parts, strict=True))]
+    assert args(receipt, fresh.AccountOpened) == [
+        {"account": VAULT, "owner": parts[3], "kind": VAULT_KIND}
+    ]
+    assert fresh.vault_account() == VAULT
+    assert [getattr(fresh, name)() for name in names] == parts
+
+
+def test_a_second_time_is_refused(clearinghouse: Any, owner: Any) -> None:
+    with refused("clearinghouse: already wired"):
+        clearinghouse.wire(owner, owner, owner, owner, sender=owner)
+
+
+def test_a_stranger_is_refused(fresh: Any, stranger: Any) -> None:
+    with refused("ownable: caller is not the owner"):
+        fresh.wire(stranger, stranger, stranger, stranger, sender=stranger)
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_a_zero_address_is_refused(fresh: Any, owner: Any, missing: int) -> None:
+    parts = [owner.address] * 4
+    parts[missing] = NOBODY
+    with refused("clearinghouse: zero address"):
+        fresh.wire(*parts, sender=owner)

@@ -1,0 +1,22 @@
+"""A price is fresh up to `stale_after` seconds, that second included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import X_PRICE, Y_PRICE, X
+
+
+@pytest.mark.parametrize(("age", "is_fresh"), [(3_600, True), (3_601, False)])
+def test_freshness_ends_after_its_last_second(
+    oracle: Any, reporter: Any, wait: Any, chain: Any, age: int, is_fresh: bool
+) -> None:
+    wait(3)
+    oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+    wait(age)
+    chain.mine()
+    assert chain.blocks.head.timestamp == oracle.updated_at() + age
+    assert tuple(oracle.read(X)) == (X_PRICE, is_fresh)
+    assert oracle.is_fresh() is is_fresh
