@@ -235,18 +235,22 @@ def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, wo
 
 
 @external
-def retry(market: uint256, is_long: bool):
+def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     """
-    @notice Opens a new round for lots that found no taker, in a later epoch than the last one.
-            Anyone.
+    @notice Opens a new round for lots that found no taker, in a later epoch than the last one
+            ended in, and does the first `max_steps` of its work. Anyone.
+    @return Whether there is work left.
     """
     assert self._lots_left(market, is_long), "deleverager: no lots left"
     assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
     assert not self._is_queued[market][is_long], "deleverager: round open"
+    assert max_steps != 0, "deleverager: no steps"
+    assert staticcall oracle.is_fresh(market), "oracle: stale price"
     assert (
         self._tried_in[market][is_long] < staticcall oracle.epoch()
     ), "deleverager: tried in this epoch"
     self._enqueue(market, is_long)
+    return self._advance(max_steps)
 
 
 @external
@@ -256,6 +260,11 @@ def advance(max_steps: uint256) -> bool:
             settles lots, `max_steps` of these all told (at most 256 a call). Anyone.
     @return Whether there is work left.
     """
+    return self._advance(max_steps)
+
+
+@internal
+def _advance(max_steps: uint256) -> bool:
     if self._round.id != 0:
         assert staticcall oracle.is_fresh(self._round.market), "oracle: stale price"
     steps: uint256 = 0
@@ -349,7 +358,8 @@ def _close_round():
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
     self._pass_empty(market, is_long)
-    self._tried_in[market][is_long] = self._round.epoch
+    # The epoch in which it ends, not began: a long round must not be repeated at once.
+    self._tried_in[market][is_long] = staticcall oracle.epoch()
     self._is_queued[market][is_long] = False
     if not self._is_queued[market][not is_long]:
         extcall oracle.pin(market, False)

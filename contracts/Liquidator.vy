@@ -24,6 +24,7 @@ from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
 from .interfaces import IOrderBook
 from .modules import bits
+from .modules import risk_terms
 
 initializes: ownable
 exports: (ownable.owner, ownable.transfer_ownership)
@@ -102,7 +103,7 @@ vault: public(immutable(IInsuranceVault))
 deleverager: public(immutable(IDeleverager))
 
 trigger: public(uint256)
-# Insurance pays for no fill further than this from the mark, in parts per million of it.
+# Insurance pays for no fill further than this beyond the mark, in parts per million of it.
 insured_band: public(uint256)
 
 
@@ -130,9 +131,10 @@ def set_policy(trigger: uint256, insured_band: uint256):
     @notice Owner only.
     @param trigger 0: wind up what is underwater. 1: also what is below maintenance and
            unfillable.
-    @param insured_band How far from the mark insurance follows a falling book, in parts per
-           million of the mark, at most all of it. Without it the only bid in an empty book, at
-           one tick, would be paid for by the vault.
+    @param insured_band How far beyond the mark insurance follows a falling book, in parts per
+           million of the mark; never further than the market's maintenance rate, whatever is set
+           here. Else somebody who is both the long and its only bidder would gain more from the
+           vault than the margin he gives up.
     """
     ownable._check_owner()
     self._set_policy(trigger, insured_band)
@@ -247,6 +249,7 @@ def _sell(
     size: uint256 = convert(abs(position.size), uint256)
     mark: uint256 = staticcall clearinghouse.mark(market)
     rest: int256 = equity - position.size * convert(mark, int256)
+    worst: uint256 = self._insured_until(market, is_long, mark)
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
         if size == 0:
@@ -266,7 +269,7 @@ def _sell(
         lacking: int256 = -self._after(rest, is_long, size, top.price)
         wanted: uint256 = min(size, top.size)
         if lacking > 0:
-            if not self._is_insured(is_long, mark, top.price):
+            if top.price < worst if is_long else top.price > worst:
                 return steps, False, True
             room: uint256 = staticcall vault.available() * size // convert(lacking, uint256)
             if room == 0:
@@ -301,14 +304,15 @@ def _sell(
 
 @view
 @internal
-def _is_insured(is_long: bool, mark: uint256, price: uint256) -> bool:
+def _insured_until(market: uint256, is_long: bool, mark: uint256) -> uint256:
     """
-    @notice Whether a price is near enough to the mark for insurance to pay; the far end of the
-            band is rounded toward the mark.
+    @notice The worst price, ticks, at which insurance still pays: rounded toward the mark.
     """
+    leverage: uint256 = risk_terms.unpack(staticcall clearinghouse.terms(market)).leverage
+    band: uint256 = min(self.insured_band, PPM // (2 * leverage))
     if is_long:
-        return price * PPM >= mark * (PPM - self.insured_band)
-    return price * PPM <= mark * (PPM + self.insured_band)
+        return (mark * (PPM - band) + PPM - 1) // PPM
+    return mark * (PPM + band) // PPM
 
 
 @pure
