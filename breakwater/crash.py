@@ -379,8 +379,7 @@ class Crash:
         """What everybody holds; an estate is listed only while it holds something."""
         out: dict[str, Any] = {}
         names = self._names()
-        ids = [*self.account_ids.values(), *(i for i in names if i not in self.traders.values())]
-        ordered = list(dict.fromkeys(ids))
+        ordered = list(dict.fromkeys([*self.account_ids.values(), *names]))
         rows = self.venue.lens.call("accounts", ordered[:200])
         for start in range(200, len(ordered), 200):
             rows += self.venue.lens.call("accounts", ordered[start : start + 200])

@@ -249,14 +249,14 @@ def differences(state: State, venue: Venue) -> list[str]:
             same(f"{name} prices", state.prices[market], (price.oracle, price.mark, price.previous))
     same("epoch", state.epoch, venue.oracle.call("epoch"))
     for account in state.accounts:
-        theirs = {
+        resting = {
             order.order_id: (order.market, order.is_buy, order.price, order.size)
             for order in venue.order_book.call("open_orders", account)
         }
-        ours = {
+        known_orders = {
             i: (order.market, order.is_buy, order.price, order.size)
             for i, order in state.live_orders.items()
             if order.account == account
         }
-        same(f"orders of account {account}", ours, theirs)
+        same(f"orders of account {account}", known_orders, resting)
     return found

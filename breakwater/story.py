@@ -19,15 +19,16 @@ _CANCELLED: Final = {
     1: "by its owner",
     2: "void",
     4: "own order on the other side",
-    8: "maker lacks margin",
+    8: "its owner lacks the margin",
+    128: "it had nothing left to reduce",
 }
 
 
 class MarketUnits(Protocol):
     """What the storyteller must know of a market."""
 
-    size_decimals: int
-
+    @property
+    def size_decimals(self) -> int: ...
     @property
     def symbol(self) -> str: ...
     def format_lots(self, lots: int) -> str: ...
@@ -81,7 +82,7 @@ class Storyteller:
         out = Figures()
         liquidated = closed = paid = 0
         maker = 0
-        # What the last change of a position realised, by account: an exchange comes before its receipt.
+        # What each account's last change realised: an exchange comes before its receipt.
         realised: dict[int, int] = {}
         legs: list[dict[str, Any]] = []
         for event in events:
@@ -210,7 +211,7 @@ class Storyteller:
         if event.more:
             words += ", more to do"
         elif event.unfillable:
-            words += ", no bid within its limit" if event.equity < 0 else ", the book offers no more"
+            words += ", the book offers nothing within its limit"
         return words
 
     def _wound_up(self, event: Event) -> str:

@@ -181,6 +181,8 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
         console.print(show.waterfall_table(result))
         console.print(show.adl_table(result))
         console.print(show.accounts_table(result))
+        if result["printed"]:
+            console.print(show.printed_table(result))
         console.print(show.expectations_table(checks))
     click.echo(show.solvency_line(result))
     click.echo(f"result: {os.path.relpath(target)}")

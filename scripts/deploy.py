@@ -211,7 +211,8 @@ def cli(
 
     parts = (network.ecosystem.name, network.name, provider.name)
     target = out or ROOT / "out" / "deploy" / f"{'-'.join(parts)}.json"
-    _save(target, venue.addresses())
+    # With the first block of its logs, for whoever reads them later.
+    _save(target, venue.addresses() | {"block": str(engine.first_block)})
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=100)

@@ -51,13 +51,16 @@ class ApeEngine:
     `accounts` says who may send: a mapping from labels to Ape accounts, one account that plays
     every role, or None for Ape's test accounts, handed out in the order in which roles are asked
     for; they exist on local networks only. With a mapping, a label that is not in it is played by
-    the account labelled "deployer", if there is one.
+    the account labelled "deployer", if there is one. `first_block` is where `logs` begins to read: the
+    next block by default; for a venue deployed earlier, the block it was deployed in.
     Raises EngineError without a connected provider, or without accounts off a local network.
     """
 
     name = "ape"
 
-    def __init__(self, accounts: Any = None, provider: Any = None) -> None:
+    def __init__(
+        self, accounts: Any = None, provider: Any = None, first_block: int | None = None
+    ) -> None:
         import ape
 
         self._provider = provider or ape.networks.active_provider
@@ -84,7 +87,7 @@ class ApeEngine:
             if account is not None
         }
         self._taken = 0
-        self._first_block = self._head() + 1
+        self.first_block = self._head() + 1 if first_block is None else first_block
 
     @property
     def measures_gas(self) -> bool:
@@ -145,11 +148,11 @@ class ApeEngine:
     def logs(self, addresses: Sequence[str]) -> list[Log]:
         """Every log of these addresses since the engine began, oldest first."""
         head = self._head()
-        if not addresses or head < self._first_block:
+        if not addresses or head < self.first_block:
             return []
         found = self._provider.web3.eth.get_logs(
             {
-                "fromBlock": self._first_block,
+                "fromBlock": self.first_block,
                 "toBlock": head,
                 "address": [checksum(address) for address in addresses],
             }

@@ -1,4 +1,4 @@
-"""A wick in the last price alone liquidates nobody: the real ATOM ladder is sold to its last bid."""
+"""A wick in the last price liquidates nobody: the real ATOM ladder is sold to its last bid."""
 
 from __future__ import annotations
 
