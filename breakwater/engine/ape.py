@@ -51,8 +51,8 @@ class ApeEngine:
     `accounts` says who may send: a mapping from labels to Ape accounts, one account that plays
     every role, or None for Ape's test accounts, handed out in the order in which roles are asked
     for; they exist on local networks only. With a mapping, a label that is not in it is played by
-    the account labelled "deployer", if there is one. `first_block` is where `logs` begins to read: the
-    next block by default; for a venue deployed earlier, the block it was deployed in.
+    the account labelled "deployer", if there is one. `first_block` is where `logs` begins to read:
+    the next block by default; for a venue deployed earlier, the block it was deployed in.
     Raises EngineError without a connected provider, or without accounts off a local network.
     """
 
