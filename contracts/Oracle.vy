@@ -54,6 +54,8 @@ struct Price:
     # When the oracle price was last the median of enough fresh reports.
     priced_at: uint256
     index: int256
+    # Seconds after which it is stale: kept in the same word, since every margin check asks.
+    stale_after: uint256
 
 
 struct Sample:
@@ -240,6 +242,8 @@ def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint2
     self.min_interval = min_interval
     self.stale_after = stale_after
     self.max_step = max_step
+    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        self._restamp(market)
     log ParametersSet(min_interval=min_interval, stale_after=stale_after, max_step=max_step)
 
 
@@ -253,6 +257,7 @@ def set_market_staleness(market: uint256, stale_after: uint256):
     assert stale_after == 0 or stale_after > self.min_interval, "oracle: stale before the next update"
     assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     self.market_stale_after[market] = stale_after
+    self._restamp(market)
     log StalenessSet(market=market, stale_after=stale_after)
 
 
@@ -281,7 +286,14 @@ def add_market(price: uint256) -> uint256:
     self.market_count = market + 1
     self._store(
         market,
-        Price(oracle=price, mark=price, previous=price, priced_at=block.timestamp, index=0),
+        Price(
+            oracle=price,
+            mark=price,
+            previous=price,
+            priced_at=block.timestamp,
+            index=0,
+            stale_after=self.stale_after,
+        ),
     )
     # 6,000 USDC, what Hyperliquid uses for most coins.
     self.impact_notional[market] = 6_000 * 10**6
@@ -346,8 +358,8 @@ def _poke():
     self.updated_at = block.timestamp
     for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
         price: Price = self._price(market)
-        reported: uint256 = self._reported(market)
-        was_fresh: bool = self._is_fresh(market, price)
+        reported: uint256 = self._reported(market, price.stale_after)
+        was_fresh: bool = self._is_fresh(price)
         if reported != 0:
             price.oracle = reported
             price.priced_at = block.timestamp
@@ -376,7 +388,7 @@ def _poke():
 
 @view
 @internal
-def _reported(market: uint256) -> uint256:
+def _reported(market: uint256, stale_after: uint256) -> uint256:
     """
     @notice Median of the fresh reports in ticks; 0 if they are fewer than the quorum.
     """
@@ -384,7 +396,7 @@ def _reported(market: uint256) -> uint256:
     for reporter: address in self.reporters:
         word: uint256 = self._reports[reporter][market]
         price: uint256 = word & MAX_PRICE
-        if price != 0 and block.timestamp <= (word >> 24) + self._staleness(market):
+        if price != 0 and block.timestamp <= (word >> 24) + stale_after:
             fresh.append(price)
     if len(fresh) == 0 or len(fresh) < self.quorum:
         return 0
@@ -512,7 +524,8 @@ def pin(market: uint256, pinned: bool):
 @internal
 def _store(market: uint256, price: Price):
     """
-    @dev One word: oracle 24 | mark 24 | previous 24 | priced_at 40 | index 96 (signed).
+    @dev One word: oracle 24 | mark 24 | previous 24 | priced_at 40 | index 96 (signed) |
+         stale_after 24.
     """
     index: uint256 = convert(convert(price.index, bytes32), uint256) & (2**96 - 1)
     self._prices[market] = (
@@ -521,6 +534,7 @@ def _store(market: uint256, price: Price):
         | (price.previous << 48)
         | (price.priced_at << 72)
         | (index << 112)
+        | (price.stale_after << 208)
     )
 
 
@@ -535,20 +549,25 @@ def _price(market: uint256) -> Price:
         priced_at=(word >> 72) & (2**40 - 1),
         # Up to the top bit, then down again: the second shift copies the sign.
         index=convert(convert(word << 48, bytes32), int256) >> 160,
+        stale_after=word >> 208,
     )
 
 
-@view
 @internal
-def _staleness(market: uint256) -> uint256:
+def _restamp(market: uint256):
+    """
+    @notice Puts the staleness that applies to a market into its price's word.
+    """
+    price: Price = self._price(market)
     own: uint256 = self.market_stale_after[market]
-    return own if own != 0 else self.stale_after
+    price.stale_after = own if own != 0 else self.stale_after
+    self._store(market, price)
 
 
 @view
 @internal
-def _is_fresh(market: uint256, price: Price) -> bool:
-    return block.timestamp <= price.priced_at + self._staleness(market)
+def _is_fresh(price: Price) -> bool:
+    return block.timestamp <= price.priced_at + price.stale_after
 
 
 @view
@@ -567,7 +586,7 @@ def read(market: uint256) -> (uint256, bool, int256):
     @notice What a margin check needs: the mark in ticks, whether it is fresh, the funding index.
     """
     price: Price = self._price(market)
-    return price.mark, self._is_fresh(market, price), price.index
+    return price.mark, self._is_fresh(price), price.index
 
 
 @view
@@ -621,7 +640,7 @@ def is_fresh(market: uint256) -> bool:
     """
     @notice Whether the market's price is young enough to add risk on.
     """
-    return self._is_fresh(market, self._price(market))
+    return self._is_fresh(self._price(market))
 
 
 @view

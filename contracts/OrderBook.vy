@@ -108,9 +108,9 @@ clearinghouse: public(immutable(IClearinghouse))
 last_order_id: public(uint256)
 # Price of the last fill, ticks.
 last_trade: public(HashMap[uint256, uint256])
-# account -> nonce 32 | places taken 128
+# account -> nonce 32 | places taken 128 | order id of place 0, 40 | of place 1, 40
 _desks: HashMap[uint256, uint256]
-# account -> six order ids a word, by place
+# account -> six order ids a word, from place 2 on
 _open: HashMap[uint256, HashMap[uint256, uint256]]
 _orders: HashMap[uint256, uint256]
 # level key -> head and tail of its queue
@@ -448,14 +448,19 @@ def _rest(
     free: uint256 = ~(desk >> 32) & (2**MAX_OPEN - 1)
     assert free != 0, "book: too many open orders"
     slot: uint256 = bits.lowest(free)
-    self._desks[account] = desk | (1 << (32 + slot))
-
     order_id: uint256 = self.last_order_id + 1
     self.last_order_id = order_id
-    offset: uint256 = 40 * (slot % 6)
-    self._open[account][slot // 6] = (
-        self._open[account][slot // 6] & ~(order_codec.ID << offset)
-    ) | (order_id << offset)
+    desk |= 1 << (32 + slot)
+    if slot < 2:
+        # Most accounts never need a second word.
+        desk = self._with_id(desk, 160 + 40 * slot, order_id)
+    else:
+        place: uint256 = slot - 2
+        self._open[account][place // 6] = self._with_id(
+            self._open[account][place // 6], 40 * (place % 6), order_id
+        )
+    self._desks[account] = desk
+
     key: uint256 = self._side(market, is_buy)
     level: uint256 = (key << 24) | price
     queue: uint256 = self._levels[level]
@@ -490,6 +495,12 @@ def _rest(
         reduce_only=reduce_only,
     )
     return order_id
+
+
+@pure
+@internal
+def _with_id(word: uint256, offset: uint256, order_id: uint256) -> uint256:
+    return (word & ~(order_codec.ID << offset)) | (order_id << offset)
 
 
 @view
@@ -671,7 +682,11 @@ def open_orders(account: uint256) -> DynArray[OpenOrder, MAX_OPEN]:
         if taken == 0:
             break
         slot: uint256 = bits.lowest(taken)
-        order_id: uint256 = (self._open[account][slot // 6] >> (40 * (slot % 6))) & order_codec.ID
+        order_id: uint256 = (desk >> (160 + 40 * min(slot, 1))) & order_codec.ID
+        if slot >= 2:
+            order_id = (
+                self._open[account][(slot - 2) // 6] >> (40 * ((slot - 2) % 6))
+            ) & order_codec.ID
         taken &= taken - 1
         order: order_codec.Order = order_codec.unpack(self._orders[order_id])
         orders.append(
