@@ -471,12 +471,12 @@ def fill(
         return MAKER_STALE if refusal == STALE else MAKER_REFUSED
     ledger._charge_fee(taker, taker_fee)
     ledger._charge_fee(maker, maker_fee)
-    before: uint256 = ledger.open_interest[market]
+    before: uint256 = ledger._open_interest(market)
     if taker_buys:
         self._exchange(market, taker, maker, size, quote)
     else:
         self._exchange(market, maker, taker, size, quote)
-    after: uint256 = ledger.open_interest[market]
+    after: uint256 = ledger._open_interest(market)
     assert (
         after <= before or after <= terms.cap
     ), "clearinghouse: open interest cap"
@@ -881,14 +881,19 @@ def order_terms(
     word: uint256 = self.terms[market]
     terms: risk_terms.Terms = risk_terms.unpack(word)
     assert not terms.settled, "clearinghouse: market settled"
-    mark: uint256 = staticcall oracle.mark(market)
-    held: int256 = position_codec.unpack(ledger._positions[account][market]).size
-    if ledger.open_interest[market] >= terms.cap:
+    at_cap: bool = (
+        terms.cap != MAX_OPEN_INTEREST and ledger._open_interest(market) >= terms.cap
+    )
+    mark: uint256 = 0
+    if at_cap or terms.band != 0:
+        mark = staticcall oracle.mark(market)
+    if at_cap:
+        held: int256 = position_codec.unpack(ledger._positions[account][market]).size
         assert held != 0 and (held < 0) == is_buy, "clearinghouse: cap: would increase the position"
         assert convert(abs(held), uint256) >= size, "clearinghouse: cap: would flip the position"
+        worst_at_cap: uint256 = self._worst(mark, is_buy, CAP_BAND)
         assert (
-            price == self._worst(mark, is_buy, CAP_BAND)
-            or (price < self._worst(mark, is_buy, CAP_BAND)) == is_buy
+            price == worst_at_cap or (price < worst_at_cap) == is_buy
         ), "clearinghouse: cap: price too aggressive"
     worst: uint256 = max_value(uint256) if is_buy else 0
     if terms.band != 0:
@@ -896,7 +901,6 @@ def order_terms(
     return IClearinghouse.OrderTerms(
         owner=owner,
         min_notional=terms.min_notional,
-        size=held,
         worst_price=worst,
     )
 

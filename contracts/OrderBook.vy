@@ -195,22 +195,25 @@ def _place(
     assert terms.owner == msg.sender, "book: not your account"
     size: uint256 = asked
     if reduce_only:
-        size = min(asked, self._closable(terms.size, is_buy))
+        size = min(asked, self._closable(account, market, is_buy))
         assert size != 0, "book: nothing to reduce"
-    # An order for all of a position is never too small: dust must find its way out.
-    closes: bool = size == self._closable(terms.size, is_buy)
-    assert closes or size * price >= terms.min_notional, "book: below minimum notional"
+    if size * price < terms.min_notional:
+        # An order for all of a position is never too small: dust must find its way out.
+        assert size == self._closable(account, market, is_buy), "book: below minimum notional"
     if tif == POST_ONLY:
-        # Void orders on top would look like a price.
-        self._purge(market, not is_buy, MAX_STEPS)
-        assert not self._crosses(market, is_buy, price), "book: post only would trade"
+        if self._crosses(market, is_buy, price):
+            # Void orders on top only look like a price.
+            self._purge(market, not is_buy, MAX_STEPS)
+            assert not self._crosses(market, is_buy, price), "book: post only would trade"
         return self._rest(account, market, is_buy, price, size, reduce_only), 0
 
     # Passive orders may rest at any distance from the mark; what trades now may not.
     limit: uint256 = min(price, terms.worst_price) if is_buy else max(price, terms.worst_price)
     left: uint256 = size
     steps: uint256 = 0
-    maker_id: uint256 = self._best_order(market, not is_buy)
+    maker_id: uint256 = 0
+    if self._crosses(market, is_buy, limit):
+        maker_id = self._best_order(market, not is_buy)
     for _: uint256 in range(MAX_STEPS):
         if left == 0 or maker_id == 0:
             break
@@ -242,15 +245,16 @@ def _place(
     return self._rest(account, market, is_buy, price, left, reduce_only), size - left
 
 
-@pure
+@view
 @internal
-def _closable(position: int256, is_buy: bool) -> uint256:
+def _closable(account: uint256, market: uint256, is_buy: bool) -> uint256:
     """
-    @notice Lots that an order of this side can close of a position.
+    @notice Lots that an order of this side can close of the account's position.
     """
-    if position == 0 or (position < 0) != is_buy:
+    size: int256 = (staticcall clearinghouse.position(account, market)).size
+    if size == 0 or (size < 0) != is_buy:
         return 0
-    return convert(abs(position), uint256)
+    return convert(abs(size), uint256)
 
 
 @external
@@ -357,10 +361,7 @@ def _take(
 ) -> uint256:
     size: uint256 = min(wanted, maker.size)
     if maker.reduce_only:
-        position: IClearinghouse.Position = staticcall clearinghouse.position(
-            maker.account, maker.market
-        )
-        size = min(size, self._closable(position.size, maker.is_buy))
+        size = min(size, self._closable(maker.account, maker.market, maker.is_buy))
         if size == 0:
             self._drop(maker_id, maker, Reason.REDUCE_ONLY)
             return 0

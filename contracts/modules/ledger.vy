@@ -122,11 +122,10 @@ _positions: HashMap[uint256, HashMap[uint256, uint256]]
 fees: public(uint256)
 funding_pool: public(HashMap[uint256, int256])
 funding_dust: public(HashMap[uint256, int256])
-# Lots long in a market, which is as many as are short.
-open_interest: public(HashMap[uint256, uint256])
+# Of a market: lots long, which is as many as are short, 64 | holders short 40 | holders long 40.
+_interest: HashMap[uint256, uint256]
 
 # Traders with a position, by market and side (True: long), in no particular order.
-holder_count: public(HashMap[uint256, HashMap[bool, uint256]])
 _holders: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
 
 
@@ -146,8 +145,8 @@ def _exchange(
     )
     longs += self._apply(market, index, seller, -convert(size, int256), convert(quote, int256))
     if longs != 0:
-        self.open_interest[market] = convert(
-            convert(self.open_interest[market], int256) + longs, uint256
+        self._interest[market] = convert(
+            convert(self._interest[market], int256) + longs, uint256
         )
     log Exchanged(market=market, buyer=buyer, seller=seller, size=size, quote=quote)
 
@@ -319,20 +318,20 @@ def _refile(
         return 0
     if before != 0:
         side: bool = before > 0
-        last: uint256 = self.holder_count[market][side] - 1
+        last: uint256 = self._holder_count(market, side) - 1
         if holder != last:
             moved: uint256 = self._holders[market][side][last]
             self._holders[market][side][holder] = moved
             other: position_codec.Packed = position_codec.unpack(self._positions[moved][market])
             other.holder = holder
             self._positions[moved][market] = position_codec.pack(other)
-        self.holder_count[market][side] = last
+        self._interest[market] -= 1 << self._offset(side)
     if after == 0:
         return 0
     side: bool = after > 0
-    place: uint256 = self.holder_count[market][side]
+    place: uint256 = self._holder_count(market, side)
     self._holders[market][side][place] = account
-    self.holder_count[market][side] = place + 1
+    self._interest[market] += 1 << self._offset(side)
     return place
 
 
@@ -397,6 +396,42 @@ def _repay(amount: uint256):
     """
     self.held += amount
     self.uninsured -= amount
+
+
+@pure
+@internal
+def _offset(is_long: bool) -> uint256:
+    return 104 if is_long else 64
+
+
+@view
+@internal
+def _holder_count(market: uint256, is_long: bool) -> uint256:
+    return (self._interest[market] >> self._offset(is_long)) & (2**40 - 1)
+
+
+@view
+@internal
+def _open_interest(market: uint256) -> uint256:
+    return self._interest[market] & (2**64 - 1)
+
+
+@view
+@external
+def holder_count(market: uint256, is_long: bool) -> uint256:
+    """
+    @notice Traders with a position on one side of a market.
+    """
+    return self._holder_count(market, is_long)
+
+
+@view
+@external
+def open_interest(market: uint256) -> uint256:
+    """
+    @notice Lots long in a market, which is as many as are short.
+    """
+    return self._open_interest(market)
 
 
 @view
@@ -475,5 +510,5 @@ def holder_at(market: uint256, is_long: bool, index: uint256) -> uint256:
     """
     @notice The account at `index` (below `holder_count`) of one side of a market.
     """
-    assert index < self.holder_count[market][is_long], "clearinghouse: no such holder"
+    assert index < self._holder_count(market, is_long), "clearinghouse: no such holder"
     return self._holders[market][is_long][index]
