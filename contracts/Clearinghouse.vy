@@ -65,6 +65,7 @@ MAX_DEPOSIT: constant(uint256) = 2**80
 # At the open-interest cap an order may be no further than this beyond the mark.
 CAP_BAND: constant(uint256) = 10_000
 PPM: constant(uint256) = 10**6
+BEYOND: constant(String[48]) = "margin: withdrawal beyond free margin"
 STALE: constant(String[48]) = "oracle: stale price"
 
 # Outcome of a fill that the order book asked for.
@@ -328,7 +329,8 @@ def withdraw(account: uint256, amount: uint256):
             paid = amount * (convert(claims, uint256) - uninsured) // convert(claims, uint256)
         # Nobody shares in more loss than there is, however few claims are left.
         paid = max(paid, amount - min(amount, uninsured))
-        assert paid <= ledger.held, "clearinghouse: not enough held"
+    # Profit whose loser is not wound up yet is not there to be taken.
+    assert paid <= ledger.held, BEYOND
     ledger._debit(account, amount, paid)
     log Withdrawn(
         account=account,
@@ -346,9 +348,10 @@ def withdraw(account: uint256, amount: uint256):
 def transfer(source: uint256, to: uint256, amount: uint256):
     """
     @notice Moves `amount` micro-USDC between two accounts of the caller's. What must remain is as
-            for a withdrawal.
+            for a withdrawal; what receives must be free to take a deposit.
     """
     self._require_owner(to)
+    assert not self._is_frozen(to), "clearinghouse: adl round open"
     self._require_free(source, amount)
     ledger._transfer_cash(source, to, amount)
 
@@ -747,9 +750,7 @@ def _require_free(account: uint256, amount: uint256):
     margin: IClearinghouse.Margin = self._margin(account)
     assert margin.is_fresh, "oracle: stale price"
     remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
-    assert amount <= ledger.held and margin.equity >= convert(
-        amount + remaining, int256
-    ), "margin: withdrawal beyond free margin"
+    assert amount < 2**127 and margin.equity >= convert(amount + remaining, int256), BEYOND
 
 
 @view

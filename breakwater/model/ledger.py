@@ -1,7 +1,8 @@
 """The integer ledger, bit for bit: accounts, positions and the flows between them.
 
 Owns cash, positions, `held` and `uninsured` of a modelled venue. It knows no order, no margin and
-no market parameter, and it never touches a chain.
+no market parameter, and it never touches a chain. Funding and fees are not modelled here: a venue
+with either is `breakwater.model.venue`.
 
 Units: cash and quote in signed micro-USDC, size in signed lots, marks in ticks. Every division
 truncates toward zero, through `truncated` alone.
@@ -118,11 +119,13 @@ class Ledger:
     def debit(self, account: int, amount: int) -> int:
         """A withdrawal: the account gives up `amount`, and what is returned is paid.
 
-        While a loss is uninsured that is floor(amount * held / (held + uninsured)).
+        While a loss is uninsured that is floor(amount * held / (held + uninsured)), and never so
+        little that the account bears more loss than there is.
         """
         paid = amount
         if self.uninsured:
             paid = amount * self.held // (self.held + self.uninsured)
+            paid = max(paid, amount - min(amount, self.uninsured))
         self._pay(account, -amount)
         self.held -= paid
         self.uninsured -= amount - paid

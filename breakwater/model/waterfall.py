@@ -45,12 +45,14 @@ class Margin:
 def margin(
     ledger: Ledger, account: int, marks: Mapping[int, int], leverages: Mapping[int, int]
 ) -> Margin:
-    """The account's margin; `leverages` is the maximum leverage by market."""
+    """The account's margin; `leverages` is the maximum leverage by market, of a single tier."""
     notionals = {m: abs(ledger.position(account, m).size) * marks[m] for m in ledger.legs(account)}
+    maintenance = sum(math.ceil(Fraction(n, 2 * leverages[m])) for m, n in notionals.items())
     return Margin(
         equity=ledger.equity(account, marks),
-        initial=sum(math.ceil(Fraction(n, leverages[m])) for m, n in notionals.items()),
-        maintenance=sum(math.ceil(Fraction(n, 2 * leverages[m])) for m, n in notionals.items()),
+        # Twice what is rounded up already.
+        initial=2 * maintenance,
+        maintenance=maintenance,
         notional=sum(notionals.values()),
     )
 
@@ -77,7 +79,7 @@ def may_trade(
     old, new = ledger.position(account, market).size, trial.position(account, market).size
     if after.equity >= after.initial:
         return ""
-    if not (abs(new) < abs(old) and old * new >= 0):
+    if not reduces(old, new):
         return "margin: below initial margin"
     if after.equity < 0:
         return "margin: reducing would end below zero"
@@ -88,7 +90,18 @@ def may_trade(
     return ""
 
 
+def reduces(before: int, after: int) -> bool:
+    """Whether a position only shrinks: a flip adds risk."""
+    return abs(after) < abs(before) and before * after >= 0
+
+
 # ---------------------------------------------------------------- the book
+
+
+def insured_band(band: int, leverage: int) -> int:
+    """How far beyond the mark insurance follows the book, parts per million: what the owner set,
+    and no further than the maintenance rate 1 / (2 * leverage), rounded down."""
+    return min(band, PPM // (2 * leverage))
 
 
 @dataclass(frozen=True)

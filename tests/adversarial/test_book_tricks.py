@@ -80,17 +80,19 @@ def test_running_out_of_steps_never_winds_up(kind: str, trigger: str) -> None:
     bench = _underwater_long(trigger=trigger)
     bench.checking = False
     bench.insure("1000")
-    if kind == "dust":
-        # One lot each at a price above bankruptcy: each is a real fill.
-        for _ in range(300):
-            bench.order("pest", 0, True, 1, 901_000)
-    else:
-        name = "pest" if kind == "void" else "poor"
-        bench.ids.get(name) or bench.account(name)
-        for i in range(300):
-            bench.order(name, 0, True, 1_000, 905_000 + i)
-        if kind == "void":
-            bench.send("order_book", "cancel_all", "pest", bench.ids["pest"])
+    # An account may have 128 orders open.
+    pests = [f"pest{i}" for i in range(3)]
+    for name in pests:
+        bench.account(name, 0 if kind == "without margin" else "1000000")
+    for i in range(300):
+        if kind == "dust":
+            # One lot each at a price above bankruptcy: each is a real fill.
+            bench.order(pests[i % 3], 0, True, 1, 901_000)
+        else:
+            bench.order(pests[i % 3], 0, True, 1_000, 905_000 + i)
+    if kind == "void":
+        for name in pests:
+            bench.send("order_book", "cancel_all", name, bench.ids[name])
     bench.bid("bidder", 0, "10", "90")
     calls = []
     while bench.position("long", 0)[0]:
@@ -125,7 +127,7 @@ def test_more_than_64_void_orders_in_one_call() -> None:
     wound up although nothing live rests behind them."""
     bench = _underwater_long()
     bench.checking = False
-    for _ in range(64):
+    for _ in range(65):
         bench.order("pest", 0, True, 1, 905_000)
     bench.send("order_book", "cancel_all", "pest", bench.ids["pest"])
     first = bench.liquidate("long", 256)

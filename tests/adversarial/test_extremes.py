@@ -29,25 +29,23 @@ def _whale(bench: Bench, name: str, collateral: int) -> None:
 @pytest.mark.parametrize("side", ["long", "short"])
 @pytest.mark.parametrize("size", [MAX_SIZE, 1])
 def test_largest_position_goes_bankrupt(size: int, side: str, close: str) -> None:
-    """2^63 - 1 lots (and 1) between the largest and the smallest tick: a wind-up, a round over two
-    winners of half each, every identity exact."""
+    """2^54 lots (and 1) between the largest and the smallest tick: a wind-up, a round over two
+    winners of half each, every identity exact. It is all the open interest there may be."""
     bench = Bench(SMALL, close=close)
     sign = 1 if side == "long" else -1
     start, end = (MAX_TICK, 1) if side == "long" else (1, MAX_TICK)
     bench.epoch({0: start})
-    margin = size * start // 100 + 1
-    for name in ("loser", "half", "rest", "deep"):
-        _whale(bench, name, margin + (2**88 if name == "deep" else 2**87))
+    margin = 2 * -(-size * start // 200)
+    for name in ("loser", "half", "rest"):
+        _whale(bench, name, margin + 2**87)
     house = bench.venue.clearinghouse
     spare = bench.equity("loser") - max(margin, -(-size * start // 10))
     house.send("withdraw", bench.ids["loser"], spare, sender=bench.owners["loser"])
-    bench.trade("loser", 0, sign * size, start, against="deep")
-    # deep hands its side to two accounts.
     part = size // 2 or 1
-    bench.trade("half", 0, -sign * part, start, against="deep")
+    bench.trade("loser", 0, sign * part, start, against="half")
     if size > 1:
-        bench.trade("rest", 0, -sign * (size - part), start, against="deep")
-    assert bench.position("deep", 0) == (0, 0)
+        bench.trade("loser", 0, sign * (size - part), start, against="rest")
+    assert house.call("open_interest", 0) == size
     bench.epoch({0: (start + end) // 2})
     bench.epoch({0: end})
     assert bench.equity("loser") < 0
@@ -65,7 +63,8 @@ def test_largest_position_goes_bankrupt(size: int, side: str, close: str) -> Non
 
 
 def test_largest_position_is_sold_into_the_book() -> None:
-    """The same size into a bid of 2^63 - 1 lots, insured; overflow nowhere."""
+    """The same size into a bid of 2^54 lots, insured; overflow nowhere. The open interest is at the
+    largest there may be: no trade adds to it, and one that hands a position on is not stopped."""
     bench = Bench(SMALL, insured_band=1_000_000)
     bench.epoch({0: MAX_TICK})
     notional = MAX_SIZE * MAX_TICK
@@ -77,9 +76,10 @@ def test_largest_position_is_sold_into_the_book() -> None:
         "withdraw", bench.ids["loser"], bench.equity("loser") - keep, sender=bench.owners["loser"]
     )
     bench.trade("loser", 0, MAX_SIZE, MAX_TICK, against="deep")
-    for _ in range(20):
-        bench.seen(bench.venue.insure(2**80))
     bench.order("bidder", 0, True, MAX_SIZE, 2**23)
+    with pytest.raises(Reverted, match="clearinghouse: open interest cap"):
+        bench.order("counterparty", 0, False, 1, 2**23)
+    bench.seen(bench.venue.insure(2**76))
     bench.epoch({0: 2**23})
     tx = bench.liquidate("loser")
     (fill,) = tx.all("LiquidationFill")

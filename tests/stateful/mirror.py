@@ -3,6 +3,9 @@
 Owns a model of orders, epochs, freezes and rounds around `breakwater.model`. It reads nothing from
 the chain but the events of ADL rounds, and those only to learn how far a bounded call got: who is
 closed, how much, and at which quote is computed here, from the state before.
+
+Without fees, tiers, samples of the book and funding: its user keeps the clock within an hour, or
+passes the hour while prices are stale, when no funding accrues.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from breakwater.model.ledger import Ledger
 VAULT = 1
 PAGE = 16
 BOOK_STEPS = 64
+MAX_SIZE = 2**54
+MAX_LEGS = 8
+STALE = "oracle: stale price"
 MAX_STEPS = 256
 
 
@@ -70,6 +76,8 @@ class State:
     frozen: set[int] = field(default_factory=set)
     queue: list[tuple[int, bool]] = field(default_factory=list)
     lots: dict[tuple[int, bool], list[adl.Lot]] = field(default_factory=dict)
+    # Lots before it are passed for good.
+    first_lot: Counter[tuple[int, bool]] = field(default_factory=Counter)
     tried: dict[tuple[int, bool], int] = field(default_factory=dict)
     round: Round | None = None
     rounds: int = 0
@@ -166,11 +174,11 @@ class Mirror:
             raise Refused("clearinghouse: unknown account")
         if not 0 < amount <= 2**80:
             raise Refused("clearinghouse: amount out of range")
+        if self.ledger.uninsured:
+            raise Refused("clearinghouse: no deposits while a loss is uninsured")
         # It would lower a score while a round ranks it.
         if self.is_frozen(account):
             raise Refused("clearinghouse: adl round open")
-        if self.ledger.uninsured:
-            raise Refused("clearinghouse: no deposits while a loss is uninsured")
         self.ledger.credit(account, amount)
 
     def withdraw(self, caller: str, account: int, amount: int) -> None:
@@ -183,12 +191,11 @@ class Mirror:
         if self.is_frozen(account):
             raise Refused("clearinghouse: adl round open")
         if not self.fresh and self.ledger.legs(account):
-            raise Refused("oracle: stale price")
-        if self.margin(account).free < amount:
+            raise Refused(STALE)
+        if amount > self.ledger.held or self.margin(account).free < amount:
             raise Refused("margin: withdrawal beyond free margin")
         paid = self.ledger.debit(account, amount)
-        if self.ledger.held < 0:
-            raise Refused("clearinghouse: more than is held")
+        assert self.ledger.held >= 0
         if paid < amount:
             self.reached["reduced withdrawal"] += 1
 
@@ -219,33 +226,33 @@ class Mirror:
     def place(
         self, caller: str, account: int, market: int, is_buy: bool, size: int, price: int, ioc: bool
     ) -> None:
-        if account not in self.owners:
-            raise Refused("clearinghouse: unknown account")
-        if self.owners[account] != caller:
-            raise Refused("book: not your account")
-        if not 0 < size < 2**63:
-            raise Refused("book: size out of range")
         if not 0 < price < 2**24:
             raise Refused("book: price out of range")
+        if not 0 < size <= MAX_SIZE:
+            raise Refused("book: size out of range")
+        if account not in self.owners:
+            raise Refused("clearinghouse: unknown account")
         if market in self.state.frozen or self.is_frozen(account):
-            raise Refused("book: adl round open")
+            raise Refused("clearinghouse: adl round open")
+        if self.owners[account] != caller:
+            raise Refused("book: not your account")
         left = size
-        steps = 0
-        while left and steps < BOOK_STEPS:
-            queue = self.side(market, not is_buy)
-            if not queue or (queue[0][1].price > price if is_buy else queue[0][1].price < price):
+        # Each order is met once: one that is passed over stays where it is.
+        for number, maker in self.side(market, not is_buy)[:BOOK_STEPS]:
+            if not left or (maker.price > price if is_buy else maker.price < price):
                 break
-            steps += 1
-            number, maker = queue[0]
             if not self.live(maker):
                 del self.state.orders[number]
                 continue
             left -= self._take(number, maker, account, left, False)
-        crosses = steps == BOOK_STEPS and any(
+        # More than one call meets, or makers passed over: the rest may not rest above them.
+        crosses = any(
             (order.price <= price if is_buy else order.price >= price)
             for _, order in self.side(market, not is_buy)
         )
-        if left and not ioc and not crosses:
+        if left and not ioc and crosses:
+            self.reached["rest dropped"] += 1
+        elif left and not ioc:
             self.state.last_order += 1
             self.state.orders[self.state.last_order] = Order(
                 account, market, is_buy, price, left, self.state.nonces[account]
@@ -270,8 +277,15 @@ class Mirror:
         if market in self.state.frozen or self.is_frozen(account):
             return "clearinghouse: adl round open"
         old = self.ledger.position(account, market).size
-        if not self.fresh and not (abs(old + size) < abs(old) and old * (old + size) >= 0):
-            return "oracle: stale price"
+        if abs(old + size) > MAX_SIZE:
+            return "margin: position too large"
+        if not waterfall.reduces(old, old + size):
+            if not self.fresh:
+                return STALE
+            if self.ledger.uninsured:
+                return "clearinghouse: reduce only, a loss is uninsured"
+            if not old and len(self.ledger.legs(account)) >= MAX_LEGS:
+                return "margin: too many positions"
         return waterfall.may_trade(
             self.ledger, account, market, size, quote, self.state.marks, self.leverages
         )
@@ -284,14 +298,20 @@ class Mirror:
             del self.state.orders[number]
             self.reached["self-trade cancelled"] += 1
             return 0
-        if self._refusal(maker.market, maker.account, sign * size, -sign * quote):
-            del self.state.orders[number]
-            self.reached["maker refused"] += 1
-            return 0
         if not liquidated:
             reason = self._refusal(maker.market, taker, -sign * size, sign * quote)
             if reason:
                 raise Refused(reason)
+        reason = self._refusal(maker.market, maker.account, sign * size, -sign * quote)
+        if reason == STALE and not liquidated:
+            self.reached["stale maker passed over"] += 1
+            return 0
+        if reason:
+            del self.state.orders[number]
+            self.reached["maker refused"] += 1
+            if "uninsured" in reason:
+                self.reached["maker refused while a loss is uninsured"] += 1
+            return 0
         buyer, seller = (maker.account, taker) if maker.is_buy else (taker, maker.account)
         self.ledger.exchange(maker.market, buyer, seller, size, quote)
         self.reached["fill"] += 1
@@ -310,7 +330,7 @@ class Mirror:
         if self.is_frozen(account):
             raise Refused("liquidator: adl round open")
         if not self.fresh and self.ledger.legs(account):
-            raise Refused("oracle: stale price")
+            raise Refused(STALE)
         if account not in self.owners:
             raise Refused("liquidator: not a trading account")
         if not self.margin(account).is_weak:
@@ -341,13 +361,13 @@ class Mirror:
             rest=self.margin(account).equity - size * mark,
             mark=mark,
             insurance=max(0, self.ledger.cash.get(VAULT, 0)),
-            band=self.band,
+            band=waterfall.insured_band(self.band, self.leverages[market]),
         )
         used = 0
         while selling.size:
             if used >= steps:
                 return used, True, False
-            # Void orders on the way, at most 64 in a row.
+            # Void orders on the way, at most 64 in one look.
             dropped = 0
             while True:
                 queue = self.side(market, selling.is_long)
@@ -358,8 +378,6 @@ class Mirror:
                 del self.state.orders[queue[0][0]]
                 self.reached["void order deleted"] += 1
                 dropped += 1
-            if dropped == BOOK_STEPS:
-                return used + dropped, True, False
             used += dropped
             if not queue:
                 return used, False, True
@@ -418,22 +436,31 @@ class Mirror:
             self.state.queue.append((market, is_long))
             self.state.frozen.add(market)
 
-    def retry(self, market: int, is_long: bool) -> None:
-        if not self.fresh:
-            raise Refused("oracle: stale price")
-        # A lot whose turn has ended without a rest is passed for good.
-        if not any(lot.size for lot in self.state.lots.get((market, is_long), [])):
+    def retry(self, market: int, is_long: bool, max_steps: int) -> None:
+        """It does the first work itself, learned from its events as that of `advance`."""
+        key = market, is_long
+        if self.state.first_lot[key] == len(self.state.lots.get(key, [])):
             raise Refused("deleverager: no lots left")
         if self._is_queued(market, is_long):
             raise Refused("deleverager: round open")
+        if not max_steps:
+            raise Refused("deleverager: no steps")
+        if not self.fresh:
+            raise Refused(STALE)
         if self.state.tried.get((market, is_long), 0) >= self.state.epoch:
             raise Refused("deleverager: tried in this epoch")
         self._enqueue(market, is_long)
 
     def advance(self) -> None:
         """What it did is learned from its events, see `follow`."""
-        if not self.fresh:
-            raise Refused("oracle: stale price")
+        if not self.fresh and self.state.round is not None:
+            raise Refused(STALE)
+
+    def _pass_empty(self, key: tuple[int, bool]) -> None:
+        """Lots that ended are passed when a round opens or closes."""
+        lots = self.state.lots[key]
+        while self.state.first_lot[key] < len(lots) and not lots[self.state.first_lot[key]].size:
+            self.state.first_lot[key] += 1
 
     def follow(self, events: Iterable[Event]) -> None:
         """Checks and repeats what rounds did in one transaction. Raises AssertionError."""
@@ -452,6 +479,7 @@ class Mirror:
         assert state.round is None, "ROUND: two rounds at once"
         market, is_long = state.queue.pop(0)
         lots = state.lots[market, is_long]
+        self._pass_empty((market, is_long))
         state.rounds += 1
         state.round = Round(
             state.rounds, market, is_long, state.marks[market], state.previous[market], len(lots),
@@ -566,6 +594,7 @@ class Mirror:
         assert current is not None and event.round == current.id
         assert current.index == current.end, "ROUND: closed with lots left"
         key = current.market, current.is_long
+        self._pass_empty(key)
         self.state.tried[key] = self.state.epoch
         self.state.round = None
         if not self._is_queued(current.market, not current.is_long):

@@ -20,8 +20,10 @@ from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
 
 USDC = 10**6
 VAULT = VAULT_ACCOUNT
-MAX_SIZE = 2**63 - 1
+MAX_SIZE = 2**54
 MAX_TICK = 2**24 - 1
+HOUR = 3_600
+GTC, IOC, POST_ONLY = range(3)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ class Bench:
             self.deposit(name, collateral)
         return self.ids[name]
 
+    def isolated(self, name: str, market: int, collateral: str | int, owner: str) -> int:
+        """An account for one market alone, of an owner who may have others."""
+        address = self.owners[name] = self.engine.actor(owner)
+        house = self.venue.clearinghouse
+        tx = self.seen(house.send("open_isolated_account", market, sender=address))
+        self.ids[name] = int(tx.one("AccountOpened").account)
+        self.deposit(name, collateral)
+        return self.ids[name]
+
     def deposit(self, name: str, amount: str | int) -> Tx:
         left = usdc(amount)
         while left > 2**80:
@@ -128,6 +139,25 @@ class Bench:
         return self.seen(
             self.venue.place(self.owners[name], self.ids[name], market, is_buy, size, price, tif)
         )
+
+    def place(
+        self,
+        name: str,
+        market: int,
+        is_buy: bool,
+        size: int,
+        price: int,
+        tif: int = GTC,
+        reduce_only: bool = False,
+    ) -> Tx:
+        """An order with all that may be said of it."""
+        return self.send(
+            "order_book", "place", name, self.ids[name], market, is_buy, size, price, tif,
+            reduce_only,
+        )  # fmt: skip
+
+    def cancel_all(self, name: str) -> Tx:
+        return self.send("order_book", "cancel_all", name, self.ids[name])
 
     def bid(self, name: str, market: int, size: str, price: str) -> Tx:
         return self.order(name, market, True, self.lots(market, size), self.ticks(market, price))
@@ -165,6 +195,26 @@ class Bench:
             self.prices[market] = price
         self.seen(self.venue.set_prices(self.prices))
 
+    def hour(self) -> Tx:
+        """Waits for the next full hour and begins an epoch at it: funding accrues."""
+        self.engine.wait(HOUR - self.engine.timestamp % HOUR - 1)
+        return self.seen(self.venue.set_prices(self.prices))
+
+    def sample(self, market: int = 0, wait: int = 0) -> Tx:
+        """Reads the book `wait` + 1 seconds from now."""
+        self.engine.wait(wait)
+        return self.seen(self.venue.oracle.send("sample", market, sender=self.keeper))
+
+    def govern(self, method: str, *args: Any) -> Tx:
+        """A transaction of the owner's to the governor."""
+        return self.seen(self.venue.governor.send(method, *args, sender=self.venue.owner))
+
+    def trading_terms(
+        self, market: int = 0, taker: int = 0, maker: int = 0, band: int = 0, cap: int = MAX_SIZE
+    ) -> None:
+        """Fees and band in parts per million, the open-interest cap in lots."""
+        self.govern("set_trading_terms", market, taker, maker, band, 0, cap)
+
     def liquidate(self, name: str, steps: int = 40) -> Tx:
         return self.seen(
             self.venue.liquidator.send("liquidate", self.ids[name], steps, sender=self.keeper)
@@ -173,8 +223,10 @@ class Bench:
     def advance(self, steps: int = 40) -> Tx:
         return self.seen(self.venue.deleverager.send("advance", steps, sender=self.keeper))
 
-    def retry(self, market: int, is_long: bool) -> Tx:
-        return self.seen(self.venue.deleverager.send("retry", market, is_long, sender=self.keeper))
+    def retry(self, market: int, is_long: bool, steps: int = 40) -> Tx:
+        return self.seen(
+            self.venue.deleverager.send("retry", market, is_long, steps, sender=self.keeper)
+        )
 
     def finish(self, steps: int = 40) -> list[Tx]:
         """Advances until no round is open."""
@@ -195,7 +247,9 @@ class Bench:
         return int(self.venue.clearinghouse.call("equity", self.ids[name]))
 
     def position(self, name: str, market: int) -> tuple[int, int]:
-        return tuple(self.venue.clearinghouse.call("position", self.ids[name], market))
+        """Size in signed lots, quote in signed micro-USDC."""
+        size, quote, *_ = self.venue.clearinghouse.call("position", self.ids[name], market)
+        return int(size), int(quote)
 
     def estate(self, market: int, is_long: bool) -> int:
         return int(self.venue.clearinghouse.call("estate", market, is_long))
@@ -221,6 +275,6 @@ class Bench:
         out = []
         for i in range(house.call("holder_count", market, longs)):
             account = house.call("holder_at", market, longs, i)
-            size, quote = house.call("position", account, market)
+            size, quote, *_ = house.call("position", account, market)
             out.append(adl.Standing(account, size, quote, house.call("equity", account)))
         return out

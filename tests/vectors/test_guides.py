@@ -7,6 +7,7 @@ there. What is printed and does not hold is asserted as the venue has it, with t
 
 from __future__ import annotations
 
+from breakwater.model import waterfall
 from tests.vectors.bench import Bench, MarketSpec
 
 
@@ -60,20 +61,35 @@ def test_example_1_unfilled_part_is_closed_at_bankruptcy() -> None:
     assert bench.uninsured() == 0
 
 
+def _deficit(bankruptcy: int, mark: int, price: int, band: int) -> int:
+    """What insurance pays for one unit at `price` by the model, dollars."""
+    selling = waterfall.Selling(True, 1, -bankruptcy, mark, 10**6, band)
+    return sum(fill.insurance for fill in waterfall.sell_into(selling, [(price, 1)]))
+
+
 def test_example_1_printed_deficit() -> None:
     """A fill at 87,700 leaves 500, not the printed 600 (600 needs 87,600), and once the long has
-    been sold there is nothing to deleverage: insurance pays."""
-    for price, deficit in (("87700", 500), ("87600", 600)):
-        bench = _example_1()
-        bench.insure("1000")
-        assert bench.equity("long") == 300 * 10**6
-        bench.bid("bidder", 0, "1", price)
-        tx = bench.liquidate("long")
-        (sold,) = tx.all("LiquidationFill")
-        assert sold.insurance == deficit * 10**6
-        assert tx.all("Deleveraged") == []
-        assert bench.insurance() == (1_000 - deficit) * 10**6
-        assert bench.equity("long") == 0
+    been sold there is nothing to deleverage: insurance pays. At 50x it follows the book 1% beyond
+    the mark, to 87,615: at 87,600 it does not pay, and the long, worth 300 at the mark, stays."""
+    bench = _example_1()
+    bench.insure("1000")
+    assert bench.equity("long") == 300 * 10**6
+    bench.bid("bidder", 0, "1", "87700")
+    tx = bench.liquidate("long")
+    (sold,) = tx.all("LiquidationFill")
+    assert sold.insurance == 500 * 10**6
+    assert tx.all("Deleveraged") == []
+    assert bench.insurance() == 500 * 10**6
+    assert bench.equity("long") == 0
+
+    bench = _example_1()
+    bench.insure("1000")
+    bench.bid("bidder", 0, "1", "87600")
+    tx = bench.liquidate("long")
+    assert tx.all("LiquidationFill") == tx.all("WoundUp") == []
+    assert bench.insurance() == 1_000 * 10**6
+    # The printed figures as they are, with a band that is wide enough.
+    assert [_deficit(88_200, 88_500, p, 100_000) for p in (87_700, 87_600)] == [500, 600]
 
 
 def _example_2(**config: object) -> Bench:
@@ -102,14 +118,19 @@ def test_example_2_unfilled_part_is_closed_at_bankruptcy() -> None:
 
 
 def test_example_2_printed_deficit() -> None:
-    """A fill at 2,980 leaves 6,000 as printed, and insurance pays it; the long was still worth
-    2,000 at the mark."""
+    """A fill at 2,980 leaves 6,000 as printed. The long was still worth 2,000 at the mark, and at
+    20x insurance follows the book 2.5% beyond it, to 2,983.5: there it pays 5,650, at 2,980
+    nothing."""
+    assert 100 * _deficit(3_040, 3_060, 2_980, 100_000) == 6_000
     bench = _example_2()
     bench.insure("6000")
     assert bench.equity("long") == 2_000 * 10**6
     bench.bid("bidder", 0, "100", "2980")
     tx = bench.liquidate("long")
-    assert [f.insurance for f in tx.all("LiquidationFill")] == [6_000 * 10**6]
-    assert bench.insurance() == 0
+    assert tx.all("LiquidationFill") == tx.all("WoundUp") == []
+    bench.bid("bidder", 0, "100", "2983.5")
+    tx = bench.liquidate("long")
+    assert [f.insurance for f in tx.all("LiquidationFill")] == [5_650 * 10**6]
+    assert bench.insurance() == 350 * 10**6
     assert tx.all("Deleveraged") == []
     assert bench.equity("long") == 0

@@ -88,21 +88,46 @@ def test_better_fills_leave_room_for_worse_ones() -> None:
 
 
 def test_insurance_pays_for_as_much_as_it_has() -> None:
-    """Long 10, bankruptcy 90, a bid at 85: 5 a unit are missing, and 12 buy 2.4 units."""
+    """Long 10, bankruptcy 90, a bid at 87: 3 a unit are missing, and 12 buy 4 units."""
     bench = Bench(MarketSpec("100", leverage=10))
     bench.account("long", "100")
     bench.account("bidder", "1000000")
     bench.hold("long", 0, "10", "100")
     bench.mark({0: "91"})
     bench.insure("12")
-    bench.bid("bidder", 0, "10", "85")
+    bench.bid("bidder", 0, "10", "87")
     (fill,) = bench.liquidate("long").all("LiquidationFill")
-    assert (fill.size, fill.insurance) == (240, 12 * 10**6)
+    assert (fill.size, fill.insurance) == (400, 12 * 10**6)
     assert bench.insurance() == 0
-    selling = waterfall.Selling(True, 1_000, -900 * 10**6, 910_000, 12 * 10**6, 100_000)
-    assert waterfall.sell_into(selling, [(850_000, 1_000)]) == [
-        waterfall.BookFill(240, 850_000, 12 * 10**6)
+    selling = waterfall.Selling(True, 1_000, -900 * 10**6, 910_000, 12 * 10**6, 50_000)
+    assert waterfall.sell_into(selling, [(870_000, 1_000)]) == [
+        waterfall.BookFill(400, 870_000, 12 * 10**6)
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "collateral", "mark", "edge"),
+    [("10", "100", "91", 864_500), ("-10", "100", "109", 1_144_500)],
+    ids=["long", "short"],
+)
+def test_insurance_follows_the_book_to_the_maintenance_rate(
+    size: str, collateral: str, mark: str, edge: int
+) -> None:
+    """10x: 5% beyond the mark although the band is set to 10%, to the tick."""
+    bench = Bench(MarketSpec("100", leverage=10), insured_band=100_000)
+    bench.account("trader", collateral)
+    bench.account("bidder", "1000000")
+    bench.hold("trader", 0, size, "100")
+    bench.mark({0: mark})
+    bench.insure("1000")
+    is_buy = size == "10"
+    bench.order("bidder", 0, is_buy, 500, edge - 1 if is_buy else edge + 1)
+    assert bench.liquidate("trader").all("LiquidationFill") == []
+    bench.order("bidder", 0, is_buy, 500, edge)
+    (fill,) = bench.liquidate("trader").all("LiquidationFill")
+    # 3.55 a unit beyond bankruptcy at 90; for the short 4.45 beyond 110.
+    beyond = abs(edge - (900_000 if is_buy else 1_100_000))
+    assert (fill.size, fill.price, fill.insurance) == (500, edge, 500 * beyond)
 
 
 def test_insurance_bears_the_unit() -> None:
