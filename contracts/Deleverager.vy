@@ -80,6 +80,9 @@ struct Round:
     residual: uint256
     insurance: uint256
     uninsured: uint256
+    # The last lot for which no winner was left; size 0: none yet.
+    dry_size: uint256
+    dry_whole: uint256
 
 
 struct Candidate:
@@ -265,8 +268,8 @@ def advance(max_steps: uint256) -> bool:
 
 @internal
 def _advance(max_steps: uint256) -> bool:
-    if self._round.id != 0:
-        assert staticcall oracle.is_fresh(self._round.market), "oracle: stale price"
+    if self._round.id != 0 and not staticcall oracle.is_fresh(self._round.market):
+        self._park_round()
     steps: uint256 = 0
     for _: uint256 in range(4 * MAX_STEPS):
         if steps >= min(max_steps, MAX_STEPS):
@@ -280,6 +283,9 @@ def _advance(max_steps: uint256) -> bool:
         lot: Lot = self._lots[self._round.market][self._round.is_long][self._round.lot]
         if lot.size == 0:
             self._next_lot()
+        elif not self._round.scanned and self._is_dry(lot):
+            steps += 1
+            self._settle(lot)
         elif not self._round.scanned:
             steps += self._scan(lot, min(max_steps, MAX_STEPS) - steps)
         elif self._round.next < len(self._candidates):
@@ -321,6 +327,8 @@ def _open_round() -> bool:
         self._queue_head += 1
         market = entry // 2
         is_long = entry % 2 == 1
+        if staticcall clearinghouse.settlement_account(market) != 0:
+            continue
         if staticcall oracle.is_fresh(market):
             found = True
             break
@@ -364,10 +372,16 @@ def _close_round():
     if not self._is_queued[market][not is_long]:
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
+    self._log_closed()
+    self._round = empty(Round)
+
+
+@internal
+def _log_closed():
     log RoundClosed(
         round=self._round.id,
-        market=market,
-        is_long=is_long,
+        market=self._round.market,
+        is_long=self._round.is_long,
         needed=self._round.needed,
         taken=self._round.taken,
         surplus=self._round.surplus,
@@ -375,7 +389,34 @@ def _close_round():
         insurance=self._round.insurance,
         uninsured=self._round.uninsured,
     )
+
+
+@internal
+def _park_round():
+    """
+    @notice The market of the open round has lost its price: what was closed stands, the lots left
+            wait at the end of the queue, and the other markets go on.
+    """
+    self._queue[self._queue_tail] = 2 * self._round.market + (1 if self._round.is_long else 0)
+    self._queue_tail += 1
+    self._log_closed()
     self._round = empty(Round)
+
+
+@external
+def release(market: uint256):
+    """
+    @notice Governor only, on settlement: whatever round is open or waits in the market ends.
+    """
+    assert msg.sender == staticcall clearinghouse.governor(), "deleverager: governor only"
+    if self._round.id != 0 and self._round.market == market:
+        self._log_closed()
+        self._round = empty(Round)
+    if self._is_queued[market][True] or self._is_queued[market][False]:
+        self._is_queued[market][True] = False
+        self._is_queued[market][False] = False
+        extcall oracle.pin(market, False)
+        extcall clearinghouse.freeze(market, False)
 
 
 @internal
@@ -513,6 +554,28 @@ def _weigh(lot: Lot, account: uint256) -> Candidate:
         )
     )
     return Candidate(account=account, score=score, pnl=pnl)
+
+
+@view
+@internal
+def _is_dry(lot: Lot) -> bool:
+    """
+    @notice Whether an earlier lot of this round found no winner at a close price as good for
+            winners as this one's: then nobody is eligible here either, and no scan is needed.
+    @dev Being in profit and bearing a loss are both monotone in the price. Only where winners gain
+         against the mark does the size matter too (it lifts an equity below zero).
+    """
+    if self._round.dry_size == 0 or self._round.cursor != 0:
+        return False
+    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
+        return lot.size <= self._round.dry_size
+    here: uint256 = self._whole(lot)
+    at_mark: uint256 = lot.size * self._round.mark
+    ours: uint256 = here * self._round.dry_size
+    theirs: uint256 = self._round.dry_whole * lot.size
+    if self._round.is_long:
+        return ours >= theirs and (here >= at_mark or lot.size <= self._round.dry_size)
+    return ours <= theirs and (here <= at_mark or lot.size <= self._round.dry_size)
 
 
 @view
@@ -725,6 +788,9 @@ def _settle(lot: Lot):
     left.worth -= equity
     self._worth[market][is_long] -= equity
     self._lots[market][is_long][self._round.lot] = left
+    if lot.size != 0:
+        self._round.dry_size = lot.size
+        self._round.dry_whole = self._whole(lot)
     self._round.surplus += surplus
     self._round.residual += residual
     self._round.insurance += insurance

@@ -17,6 +17,7 @@
 """
 from snekmate.auth import ownable
 from .interfaces import IClearinghouse
+from .interfaces import IDeleverager
 from .modules import risk_terms
 
 initializes: ownable
@@ -303,8 +304,8 @@ def _set_halted(market: uint256, halted: bool):
 def settle_market(market: uint256, price: uint256):
     """
     @notice Ends a market that has been halted for a day: from now on its mark is `price` ticks, and
-            anyone may close any position there at it. Owner only, for good, and not while an ADL
-            round is open there.
+            anyone may close any position there at it. Owner only, and for good. An ADL round that is
+            open there ends with what it has closed: its lots have a price now.
     """
     ownable._check_owner()
     halted_at: uint256 = self.halted_at[market]
@@ -316,6 +317,7 @@ def settle_market(market: uint256, price: uint256):
     terms.settled = True
     terms.settlement = price
     self._store(market, terms)
+    extcall IDeleverager(staticcall clearinghouse.deleverager()).release(market)
     account: uint256 = extcall clearinghouse.open_settlement(market)
     log MarketSettled(market=market, price=price, account=account)
 

@@ -22,6 +22,7 @@ from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
+from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import bits
 from .modules import risk_terms
@@ -132,9 +133,9 @@ def set_policy(trigger: uint256, insured_band: uint256):
     @param trigger 0: wind up what is underwater. 1: also what is below maintenance and
            unfillable.
     @param insured_band How far beyond the mark insurance follows a falling book, in parts per
-           million of the mark; never further than the market's maintenance rate, whatever is set
-           here. Else somebody who is both the long and its only bidder would gain more from the
-           vault than the margin he gives up.
+           million of the mark; never further than the market's maintenance rate less one step of
+           the mark, whatever is set here. Else somebody who is both the long and its only bidder
+           would gain more from the vault than the margin he gives up.
     """
     ownable._check_owner()
     self._set_policy(trigger, insured_band)
@@ -307,9 +308,14 @@ def _sell(
 def _insured_until(market: uint256, is_long: bool, mark: uint256) -> uint256:
     """
     @notice The worst price, ticks, at which insurance still pays: rounded toward the mark.
+    @dev The band is the maintenance rate less one step of the mark: what somebody who is both the
+         long and its only bidder can still have when his account first falls below maintenance.
+         Without a step limit (0) the mark may have gone anywhere, and the rate itself is the bound.
     """
     leverage: uint256 = risk_terms.unpack(staticcall clearinghouse.terms(market)).leverage
-    band: uint256 = min(self.insured_band, PPM // (2 * leverage))
+    rate: uint256 = PPM // (2 * leverage)
+    step: uint256 = staticcall IOracle(staticcall clearinghouse.oracle()).max_step()
+    band: uint256 = min(self.insured_band, rate - min(step, rate))
     if is_long:
         return (mark * (PPM - band) + PPM - 1) // PPM
     return mark * (PPM + band) // PPM

@@ -304,14 +304,57 @@ def test_bankrupt_elsewhere_waits_for_the_round() -> None:
     assert bench.liquidate("two").all("WoundUp")
 
 
-def test_stale_price_stops_a_round_and_a_new_one_goes_on() -> None:
+def test_a_round_at_a_stale_price_is_parked_and_taken_up_again() -> None:
     bench = _crowd(3)
     bench.liquidate("bankrupt", 1)
     bench.engine.wait(3_700)
-    with pytest.raises(Reverted, match="oracle: stale price"):
-        bench.advance()
+    parked = bench.venue.deleverager.send("advance", 40, sender=bench.keeper)
+    assert [event.name for event in parked.events] == ["RoundClosed"]
+    assert bench.venue.deleverager.call("is_busy")  # it waits; its market stays frozen
+    assert bench.venue.clearinghouse.call("frozen_markets") == 1
     bench.epoch()
     bench.finish()
+    bench.check()
+
+
+def test_a_stale_market_holds_up_no_other_liquidation() -> None:
+    bench = Bench(MarketSpec("100"), MarketSpec("100"))
+    for name, market in (("x", 0), ("y", 1)):
+        bench.account(name, "105")
+        bench.hold(name, market, "10", "100")
+    bench.mark({0: "85", 1: "99"})
+    bench.liquidate("x", 1)  # its round is open
+    bench.engine.wait(3_700)
+    fresh = [0, bench.ticks(1, "85")]
+    bench.seen(bench.venue.oracle.send("update", fresh, sender=bench.venue.reporter))
+    tx = bench.liquidate("y", 40)  # bankrupt in a market with a price
+    assert len(tx.all("Deleveraged")) == 1
+    bench.check()
+
+
+def test_lots_that_nobody_can_take_are_not_scanned_one_by_one() -> None:
+    """Leftover lots of one close price cost one step each in the next round, not one a holder."""
+    bench = Bench(MarketSpec("100"))
+    for i in range(5):
+        bench.account(f"bankrupt{i}", "10")
+        bench.hold(f"bankrupt{i}", 0, "1", "100")
+        bench.account(f"holder{i}", "1000")
+        bench.hold(f"holder{i}", 0, "-1", "70")
+    bench.mark({0: "80"})  # the shorts are under water at any bankruptcy price: no winner
+    for i in range(5):
+        bench.liquidate(f"bankrupt{i}", 40)
+    bench.finish()
+    bench.epoch()
+    bench.engine.wait(3)
+    bench.epoch()
+    steps = 1
+    more = bench.venue.deleverager.send("retry", 0, True, 1, sender=bench.keeper)
+    while bench.venue.deleverager.call("is_busy") and steps < 100:
+        more = bench.venue.deleverager.send("advance", 1, sender=bench.keeper)
+        steps += 1
+    assert more.events[-1].name == "RoundClosed"
+    holders = bench.venue.clearinghouse.call("holder_count", 0, False)
+    assert steps <= holders + 5 + 2
     bench.check()
 
 
