@@ -471,7 +471,10 @@ def fill(
         market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
     )
     if len(refusal) != 0:
-        return MAKER_STALE if refusal == STALE else MAKER_REFUSED
+        # Passed over while this market has no price; for want of one elsewhere it is its owner's fault.
+        if refusal == STALE and not staticcall oracle.is_fresh(market):
+            return MAKER_STALE
+        return MAKER_REFUSED
     ledger._charge_fee(taker, taker_fee)
     ledger._charge_fee(maker, maker_fee)
     before: uint256 = ledger._open_interest(market)
@@ -685,7 +688,8 @@ def _refusal(
         if before == 0 and self._legs(account) >= MAX_LEGS:
             return "margin: too many positions"
         return "" if meets_initial else "margin: below initial margin"
-    if meets_initial:
+    # At a stale mark initial margin proves nothing: then the reduction itself must not do harm.
+    if meets_initial and margin.is_fresh and is_fresh:
         return ""
     if equity < 0:
         return "margin: reducing would end below zero"

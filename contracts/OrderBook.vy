@@ -360,8 +360,10 @@ def _take(
     maker_id: uint256, maker: order_codec.Order, taker: uint256, wanted: uint256, liquidated: bool
 ) -> uint256:
     size: uint256 = min(wanted, maker.size)
+    closable: uint256 = max_value(uint256)
     if maker.reduce_only:
-        size = min(size, self._closable(maker.account, maker.market, maker.is_buy))
+        closable = self._closable(maker.account, maker.market, maker.is_buy)
+        size = min(size, closable)
         if size == 0:
             self._drop(maker_id, maker, Reason.REDUCE_ONLY)
             return 0
@@ -394,6 +396,9 @@ def _take(
         size=size,
         remaining=remaining,
     )
+    if remaining != 0 and size == closable:
+        # Its position is closed: what is left of the order would only stand in the way.
+        self._drop(maker_id, maker, Reason.REDUCE_ONLY)
     return size
 
 

@@ -65,11 +65,12 @@ def may_trade(
     quote: int,
     marks: Mapping[int, int],
     leverages: Mapping[int, int],
+    fresh: bool = True,
 ) -> str:
     """Why one side of a fill (signed lots, signed micro-USDC) breaks the margin rules; "" if not.
 
-    What adds risk must meet initial margin afterwards. What only reduces must do so too, or end
-    with equity >= 0 and a margin ratio no worse than before.
+    What adds risk must meet initial margin afterwards. What only reduces must do so too (at a fresh
+    price), or end with equity >= 0 and a margin ratio no worse than before.
     """
     before = margin(ledger, account, marks, leverages)
     trial = ledger.copy()
@@ -77,7 +78,7 @@ def may_trade(
     trial._trade(market, account, size, quote)
     after = margin(trial, account, marks, leverages)
     old, new = ledger.position(account, market).size, trial.position(account, market).size
-    if after.equity >= after.initial:
+    if after.equity >= after.initial and (fresh or not reduces(old, new)):
         return ""
     if not reduces(old, new):
         return "margin: below initial margin"
@@ -98,10 +99,11 @@ def reduces(before: int, after: int) -> bool:
 # ---------------------------------------------------------------- the book
 
 
-def insured_band(band: int, leverage: int) -> int:
+def insured_band(band: int, leverage: int, step: int) -> int:
     """How far beyond the mark insurance follows the book, parts per million: what the owner set,
-    and no further than the maintenance rate 1 / (2 * leverage), rounded down."""
-    return min(band, PPM // (2 * leverage))
+    and no further than the maintenance rate 1 / (2 * leverage), rounded down, less one step of the
+    mark (0: no limit of steps, and nothing less)."""
+    return min(band, max(0, PPM // (2 * leverage) - step))
 
 
 @dataclass(frozen=True)

@@ -192,10 +192,13 @@ class Mirror:
             raise Refused("clearinghouse: adl round open")
         if not self.fresh and self.ledger.legs(account):
             raise Refused(STALE)
-        if amount > self.ledger.held or self.margin(account).free < amount:
-            raise Refused("margin: withdrawal beyond free margin")
+        beyond = "margin: withdrawal beyond free margin"
+        if self.margin(account).free < amount:
+            raise Refused(beyond)
         paid = self.ledger.debit(account, amount)
-        assert self.ledger.held >= 0
+        # Profit whose loser is not wound up yet is not there to be taken.
+        if self.ledger.held < 0:
+            raise Refused(beyond)
         if paid < amount:
             self.reached["reduced withdrawal"] += 1
 
@@ -287,7 +290,7 @@ class Mirror:
             if not old and len(self.ledger.legs(account)) >= MAX_LEGS:
                 return "margin: too many positions"
         return waterfall.may_trade(
-            self.ledger, account, market, size, quote, self.state.marks, self.leverages
+            self.ledger, account, market, size, quote, self.state.marks, self.leverages, self.fresh
         )
 
     def _take(self, number: int, maker: Order, taker: int, wanted: int, liquidated: bool) -> int:
@@ -361,7 +364,7 @@ class Mirror:
             rest=self.margin(account).equity - size * mark,
             mark=mark,
             insurance=max(0, self.ledger.cash.get(VAULT, 0)),
-            band=waterfall.insured_band(self.band, self.leverages[market]),
+            band=waterfall.insured_band(self.band, self.leverages[market], self.max_step),
         )
         used = 0
         while selling.size:
@@ -452,9 +455,7 @@ class Mirror:
         self._enqueue(market, is_long)
 
     def advance(self) -> None:
-        """What it did is learned from its events, see `follow`."""
-        if not self.fresh and self.state.round is not None:
-            raise Refused(STALE)
+        """What it did is learned from its events, see `follow`. Never refused."""
 
     def _pass_empty(self, key: tuple[int, bool]) -> None:
         """Lots that ended are passed when a round opens or closes."""
@@ -592,8 +593,14 @@ class Mirror:
     def _round_closed(self, event: Event) -> None:
         current = self.state.round
         assert current is not None and event.round == current.id
-        assert current.index == current.end, "ROUND: closed with lots left"
         key = current.market, current.is_long
+        if not self.fresh:
+            # Parked: what is left waits, and its market stays frozen.
+            self.state.queue.append(key)
+            self.state.round = None
+            self.reached["round parked"] += 1
+            return
+        assert current.index == current.end, "ROUND: closed with lots left"
         self._pass_empty(key)
         self.state.tried[key] = self.state.epoch
         self.state.round = None

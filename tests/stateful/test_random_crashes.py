@@ -39,6 +39,7 @@ WANTED = [
     "uninsured recovered", "surplus to the vault", "lots left in an estate", "maker refused",
     "self-trade cancelled", "void order deleted", "liquidation out of steps", "reduced withdrawal",
     "stale maker passed over", "maker refused while a loss is uninsured", "rest dropped",
+    "round parked",
 ]  # fmt: skip
 
 
@@ -279,7 +280,8 @@ class Episode:
             m: min(5_000, max(40, int(mark * draw.uniform(1 - width, 1 + width))))
             for m, mark in self.mirror.state.marks.items()
         }
-        if draw.random() < 0.02:
+        # More often while a round is open, which is then parked.
+        if draw.random() < (0.02 if self.mirror.state.round is None else 0.25):
             self.engine.wait(STALE_AFTER + 10)
             self.some_order()
             self.some_stale_reduction()
