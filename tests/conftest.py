@@ -22,12 +22,14 @@ from breakwater.engine.base import Log, Reverted, revert_reason
 from breakwater.ledger import Ledger
 from breakwater.venue import Venue, VenueConfig
 from tests import helpers
-from tests.helpers import GTC, IOC, USDC, X_PRICE, Y_PRICE, X, Y
+from tests.helpers import GTC, IOC, MAX_SIZE, SCALE, USDC, X_PRICE, Y_PRICE, X, Y
 
 ROLES = ["owner", "reporter", "keeper", "maker", "winner", "loser", "trader", "stranger"]
 # Roles with an account of $10,000 to begin with. An account more makes each check dearer.
 FUNDED = ["maker", "winner", "trader"]
 COLLATERAL = 10_000 * USDC
+GENESIS = 2_000_000_000
+"""Seconds: the first block of the venue; each block follows the one before by a second."""
 
 
 class Reader(ApeEngine):
@@ -53,6 +55,11 @@ class Reader(ApeEngine):
             raise Reverted(revert_reason(outcome.output))
         return bytes(outcome.output)
 
+    def storage(self, addresses: list[str]) -> dict[str, bytes]:
+        """Root of each contract's storage: equal if and only if every slot is."""
+        accounts = self._provider.evm_backend.chain.get_vm().state._account_db
+        return {a: accounts._get_account(bytes.fromhex(a[2:])).storage_root for a in addresses}
+
 
 # --- The venue -----------------------------------------------------------------------------------
 
@@ -63,16 +70,18 @@ def actors() -> dict[str, Any]:
     return {role: ape.accounts.test_accounts[i] for i, role in enumerate(ROLES)}
 
 
-# Contracts that `bare` is wired to: ordinary accounts, so that a test can act as each of them.
+# Parts that `bare` is wired to: ordinary accounts, so that a test can act as each of them.
 PARTS = ["book", "waterfall", "adl", "insurer"]
 
 
 @dataclass
 class Bare:
     """A clearinghouse of its own whose order book, liquidator, deleverager and vault are Ape
-    accounts: what the venue's contracts may ask for, asked directly. It shares the oracle."""
+    accounts: what the venue's contracts may ask for, asked directly. Its governor is a real one; it
+    shares the oracle."""
 
     house: Any
+    governor: Any
     book: Any
     waterfall: Any
     adl: Any
@@ -81,12 +90,14 @@ class Bare:
     trader: int
     winner: int
     reading: Contract
+    lens: Contract
+    pricing: Contract
 
     def fill(self, taker_buys: bool, size: int, price: int, **other: Any) -> ReceiptAPI:
         return self.house.fill(*self._terms(taker_buys, size, price, **other), sender=self.book)
 
     def outcome(self, taker_buys: bool, size: int, price: int, **other: Any) -> int:
-        """What `fill` would answer: 0 filled, 1 maker refused, 2 the same owner."""
+        """What `fill` would answer: 0 filled, 1 maker refused, 2 the same owner, 3 maker stale."""
         terms = self._terms(taker_buys, size, price, **other)
         return self.house.fill.call(*terms, sender=self.book)
 
@@ -110,19 +121,25 @@ class Bare:
             liquidated,
         )
 
-    def state(self) -> list[Any]:
-        """Cash and positions of every account, then held and uninsured. Checks I1 and I2."""
+    def check(self) -> None:
+        """I1, I2 and I3. The parts are no contracts here, so `Ledger` cannot ask them."""
         call = self.reading.call
         accounts = range(1, call("account_count") + 1)
-        markets = range(call("market_count"))
-        rows = [(call("cash", a), *(call("position", a, m) for m in markets)) for a in accounts]
-        held, uninsured = call("held"), call("uninsured")
-        owed = sum(cash + sum(p.quote for p in legs) for cash, *legs in rows) - uninsured
+        owed = call("fees") - call("uninsured") + sum(call("cash", a) for a in accounts)
+        for m in range(call("market_count")):
+            legs = self.lens.call("positions", m, list(accounts))
+            pool, dust = call("funding_pool", m), call("funding_dust", m)
+            owed += pool + sum(p.quote for p in legs)
+            longs, interest = sum(max(p.size, 0) for p in legs), call("open_interest", m)
+            assert sum(p.size for p in legs) == 0, f"LEDGER_2: market {m} (bare)"
+            assert longs == interest, f"LEDGER_2: open interest {interest}, longs {longs} (bare)"
+            assert all(p.size or not p.quote for p in legs), "LEDGER_2: a quote (bare)"
+            settled = call("settlement_account", m)
+            index = call("settlement_index", m) if settled else self.pricing.call("index", m)
+            unsettled = sum(p.size * (index - p.index) for p in legs)
+            assert pool * SCALE == dust - unsettled, f"LEDGER_3: market {m} (bare)"
+        held = call("held")
         assert held == owed, f"LEDGER_1: held {held} - owed {owed} = {held - owed} (bare)"
-        for m in markets:
-            assert sum(row[1 + m].size for row in rows) == 0, f"LEDGER_2: market {m} (bare)"
-        assert all(p.size or not p.quote for _, *legs in rows for p in legs), "LEDGER_2: a quote"
-        return [*rows, held, uninsured]
 
 
 @pytest.fixture(scope="session")
@@ -131,9 +148,10 @@ def bare_deployed(deployed: dict[str, Any], project: Any, actors: dict[str, Any]
     owner = actors["owner"]
     parts = dict(zip(PARTS, ape.accounts.test_accounts[len(ROLES) : len(ROLES) + 4], strict=True))
     house = owner.deploy(project.Clearinghouse, venue.usdc.address, venue.oracle.address)
-    house.wire(*parts.values(), sender=owner)
-    house.add_market("X", 2, 20, 0, sender=owner)
-    house.add_market("Y", 4, 50, 0, sender=owner)
+    governor = owner.deploy(project.Governor, house)
+    house.wire(*parts.values(), governor, sender=owner)
+    governor.add_market("X", 2, 20, 0, sender=owner)
+    governor.add_market("Y", 4, 50, 0, sender=owner)
     usdc = project.USDC.at(venue.usdc.address)
     ids = {}
     for role in FUNDED:
@@ -141,15 +159,28 @@ def bare_deployed(deployed: dict[str, Any], project: Any, actors: dict[str, Any]
         usdc.approve(house, 2**256 - 1, sender=actors[role])
         ids[role] = house.account_count()
         house.deposit(ids[role], COLLATERAL, sender=actors[role])
-    abi = artifacts.load()["Clearinghouse"].abi
-    reading = Contract(deployed["reading"].engine, house.address, abi, "Clearinghouse")
-    return Bare(house=house, **parts, **ids, reading=reading)
+    there: Venue = deployed["reading"]
+
+    def handle(instance: Any, name: str) -> Contract:
+        return Contract(there.engine, instance.address, artifacts.load()[name].abi, name)
+
+    return Bare(
+        house=house,
+        governor=governor,
+        **parts,
+        **ids,
+        reading=handle(house, "Clearinghouse"),
+        lens=handle(owner.deploy(project.Lens, house), "Lens"),
+        pricing=there.oracle,
+    )
 
 
 @pytest.fixture(scope="session")
 def deployed(actors: dict[str, Any]) -> dict[str, Any]:
     """The venue with markets X and Y, everyone's test money and three funded accounts."""
     engine = ApeEngine(actors)
+    # Ahead of the wall clock, which would otherwise have a say in the time of a block.
+    ape.chain.pending_timestamp = GENESIS
     # No limit on the step of a mark: a test makes a gap with one update. test_update.py sets it.
     venue = Venue.deploy(engine, VenueConfig(max_step=0))
     assert venue.add_market("X", 2, 20, 10 * USDC, X_PRICE) == X
@@ -161,11 +192,11 @@ def deployed(actors: dict[str, Any]) -> dict[str, Any]:
         venue.clearinghouse.send("deposit", account, COLLATERAL, sender=actors[role].address)
     ledger = Ledger(venue)
     ledger.check(anew=True)
-    reader = Reader(actors)
-    reader._first_block = engine._first_block
+    reader = Reader(actors, first_block=engine.first_block)
     return {
         "venue": venue,
         "reading": Venue.at(reader, venue.addresses()),
+        "storage": reader.storage,
         "ids": ids,
         "accounts": ledger.accounts,
     }
@@ -174,7 +205,8 @@ def deployed(actors: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def solvent(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every identity of the ledger, after every successful transaction of a test that uses the
-    venue, and once more at its end with the accounts taken from the chain's logs anew."""
+    venue; at its end once more with the accounts taken from the chain's logs anew, if it opened
+    any."""
     if "deployed" not in request.fixturenames:
         yield
         return
@@ -187,36 +219,35 @@ def solvent(request: pytest.FixtureRequest) -> Iterator[None]:
         bare = request.getfixturevalue("bare_deployed")
     provider = ape.networks.provider
     send = provider.send_transaction
+    storage = parts["storage"]
+    money = [reading.clearinghouse.address, reading.oracle.address, reading.usdc.address]
+    seen: list[Any] = [None, None]
 
     def sent(txn: Any) -> ReceiptAPI:
         receipt = send(txn)
         if not receipt.failed:
             ledger.observe(_opened(reading.decoder, reading.clearinghouse.address, receipt))
-            ledger.check()
-            if bare:
-                bare.state()
+            # Nothing else enters the identities, and an order that rests changes none of it.
+            now = storage(money), bare and storage([bare.house.address, money[1]])
+            if now[0] != seen[0]:
+                ledger.check()
+            if bare and now[1] != seen[1]:
+                bare.check()
+            seen[:] = now
         return receipt
 
-    def state() -> Any:
-        house, book = reading.clearinghouse, reading.order_book
-        return (
-            [house.call(name) for name in ("held", "uninsured", "account_count", "market_count")],
-            reading.lens.call("accounts", ledger.accounts),
-            [reading.lens.call("positions", m, ledger.accounts) for m in (X, Y)],
-            [book.call("best", m, is_buy) for m in (X, Y) for is_buy in (True, False)],
-            reading.oracle.call("epoch"),
-            bare.state() if bare else None,
-        )
-
+    watched = [contract.address for contract in reading.contracts.values()]
+    if bare:
+        watched += [bare.house.address, bare.governor.address]
+    helpers.watch(lambda: storage(watched))
     # The provider is a pydantic model, which takes no foreign attribute the ordinary way.
     object.__setattr__(provider, "send_transaction", sent)
-    helpers.watch(state)
     try:
         yield
     finally:
         object.__delattr__(provider, "send_transaction")
         helpers.watch(None)
-    if ledger.checks:
+    if len(ledger.accounts) != len(parts["accounts"]):
         Ledger(reading).check(anew=True)
 
 
@@ -253,6 +284,7 @@ def _contract(role: str) -> Any:
 usdc = _contract("usdc")
 oracle = _contract("oracle")
 clearinghouse = _contract("clearinghouse")
+governor = _contract("governor")
 order_book = _contract("order_book")
 vault = _contract("vault")
 score = _contract("score")
@@ -330,8 +362,11 @@ def place(order_book: Any, owners: dict[int, Any]) -> Callable[..., ReceiptAPI]:
         price: int = X_PRICE,
         market: int = X,
         tif: int = GTC,
+        reduce_only: bool = False,
     ) -> ReceiptAPI:
-        return order_book.place(account, market, is_buy, size, price, tif, sender=owners[account])
+        return order_book.place(
+            account, market, is_buy, size, price, tif, reduce_only, sender=owners[account]
+        )
 
     return factory
 
@@ -355,7 +390,7 @@ def wait(chain: Any) -> Callable[[int], None]:
     """Lets seconds pass."""
 
     def factory(seconds: int) -> None:
-        chain.pending_timestamp = chain.blocks.head.timestamp + seconds
+        helpers.next_block_at(chain, chain.blocks.head.timestamp + seconds)
 
     return factory
 
@@ -373,6 +408,41 @@ def move_mark(oracle: Any, reporter: Any, wait: Callable[[int], None]) -> Callab
             receipt = oracle.update(prices, sender=reporter)
             if oracle.mark(market) == price:
                 return receipt
+
+    return factory
+
+
+@pytest.fixture
+def accrue(oracle: Any, reporter: Any, chain: Any) -> Callable[..., ReceiptAPI]:
+    """Goes to the next full hour and begins an epoch there, at the oracle prices of before. Starts
+    a minute into an hour that begins without funding and without samples, all prices fresh."""
+
+    def update(timestamp: int) -> ReceiptAPI:
+        helpers.next_block_at(chain, timestamp)
+        return oracle.update([oracle.oracle_price(m) for m in (X, Y)], sender=reporter)
+
+    # By then they were stale for hours, which accrues nothing.
+    update((chain.blocks.head.timestamp // 3_600 + 3) * 3_600 + 60)
+    assert oracle.index(X) == oracle.index(Y) == 0
+    return lambda: update((chain.blocks.head.timestamp // 3_600 + 1) * 3_600)
+
+
+@pytest.fixture
+def set_terms(governor: Any, owner: Any) -> Callable[..., ReceiptAPI]:
+    """Trading terms of a market: no fees, no band and no cap unless the test says so."""
+
+    def factory(
+        market: int = X,
+        taker_fee: int = 0,
+        maker_fee: int = 0,
+        band: int = 0,
+        min_notional: int = 10 * USDC,
+        cap: int = MAX_SIZE,
+        by: Any = governor,
+    ) -> ReceiptAPI:
+        return by.set_trading_terms(
+            market, taker_fee, maker_fee, band, min_notional, cap, sender=owner
+        )
 
     return factory
 

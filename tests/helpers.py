@@ -25,14 +25,25 @@ X_PRICE = 1_000_000
 Y_PRICE = 200_000
 """$2,000 in ticks of Y: a lot is worth $0.20."""
 
-GTC, IOC = 0, 1
+SCALE = 10**9
+"""Units of the funding index per micro-USDC; also rates and premiums are parts of it."""
+
+GTC, IOC, POST_ONLY = 0, 1, 2
 VAULT = 1
 MAX_TICK = 2**24 - 1
-MAX_SIZE = 2**63 - 1
+MAX_SIZE = 2**54
+"""Lots: the largest order, position and open interest."""
+
 MAX_UINT = 2**256 - 1
+NOBODY = "0x" + "00" * 20
+NOT_OWNER = "ownable: caller is not the owner"
+
+# What a fill of the clearinghouse answers.
+FILLED, MAKER_REFUSED, SAME_OWNER, MAKER_STALE = range(4)
 
 # Order book: why an order left or a rest did not rest.
 BY_OWNER, VOID, SELF_TRADE, MAKER_MARGIN, IMMEDIATE, STEPS = (1 << bit for bit in range(6))
+PRICE_BAND, REDUCE_ONLY, STALE_MAKERS = (1 << bit for bit in range(6, 9))
 
 _state: Callable[[], Any] | None = None
 
@@ -44,13 +55,28 @@ def watch(state: Callable[[], Any] | None) -> None:
 
 
 @contextmanager
-def refused(reason: str) -> Iterator[None]:
-    """The block reverts with exactly this reason, and nothing a user can see changed."""
-    assert _state is not None, "refused() needs the `venue` fixture"
+def unchanged(what: str) -> Iterator[None]:
+    """The block changes nothing in the storage of any contract of the venue."""
+    assert _state is not None, "unchanged() needs the `venue` fixture"
     before = _state()
-    with ape.reverts(reason):
+    yield
+    assert _state() == before, f"{what} changed the venue"
+
+
+@contextmanager
+def refused(reason: str) -> Iterator[None]:
+    """The block reverts with exactly this reason, and nothing changed."""
+    with unchanged(f"REFUSAL: {reason!r}"), ape.reverts(reason):
         yield
-    assert _state() == before, f"REFUSAL: {reason!r} changed the venue"
+
+
+def next_block_at(chain: Any, timestamp: int) -> None:
+    """The next block gets this timestamp."""
+    head = chain.blocks.head.timestamp
+    assert timestamp > head, f"time does not run backward: {timestamp} after {head}"
+    # The next second comes by itself, and the test chain breaks if it is asked for.
+    if timestamp != head + 1:
+        chain.pending_timestamp = timestamp
 
 
 def args(receipt: Any, event: Any) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tests.vectors.bench import Bench, MarketSpec
 
 
 def _self_made_crash(
-    band: int, bid: str, mark: str = "97.43", leverage: int = 20
+    band: int, bid: str, mark: str = "97.43", leverage: int = 20, step: int = 0
 ) -> tuple[Bench, int, int]:
     """The attacker is long $10,000 at 20x in one account and the only bidder in another, on an
     otherwise empty book; the mark falls until the long is just below maintenance. Returns what the
@@ -26,6 +26,7 @@ def _self_made_crash(
     bench.hold("long", 0, "100", "100")
     # Equity 500 - 100 * (100 - p) below 2.5% of 100 p: p < 97.4359.
     bench.mark({0: mark})
+    bench.venue.oracle.send("set_parameters", 0, 3_600, step, sender=bench.venue.owner)
     before = bench.equity("long") + bench.equity("bidder")
     bench.bid("bidder", 0, "100", bid)
     tx = bench.liquidate("long")
@@ -96,16 +97,24 @@ def test_beyond_the_maintenance_rate_nothing_is_paid(band: int, bid: str) -> Non
     assert (gain, paid) == (0, 0)
 
 
-def test_sole_bidder_after_a_full_step() -> None:
-    """KNOWN LIMIT: a long that one epoch carries from healthy to a full step (1%) below has lost
-    that step of its margin already, and a sole bidder who is there before every keeper takes it
-    from the vault: a step of the notional at most, $94.99 of $9,646.16."""
+@pytest.mark.parametrize(
+    ("step", "edge", "dollars"),
+    [
+        # A maintenance rate of 2.5%, and what is left of it after a step of 1%.
+        pytest.param(10_000, "95.0147", "0", id="with-the-limit"),
+        pytest.param(10_000, "94.0501", "0", id="with-the-limit-at-the-rate"),
+        pytest.param(0, "94.0501", "94.99", id="limit-lifted"),
+    ],
+)
+def test_sole_bidder_after_a_full_step(step: int, edge: str, dollars: str) -> None:
+    """A long that one epoch carries from healthy to a full step (1%) below has lost that step of
+    its margin already: insurance follows the book by so much less, and a sole bidder who is there
+    before every keeper gains nothing. KNOWN LIMIT: with the step limit lifted he takes the gap."""
     mark = "96.4616"
     assert Fraction(mark) >= Fraction("97.4359") * Fraction(99, 100)
-    _, gain, paid = _self_made_crash(100_000, _edge(mark, 20), mark)
-    print(f"20x, one step of 1% below maintenance: vault pays {paid} micro-USDC")
-    assert gain == paid == 94_990_000
-    assert paid <= Fraction(1, 100) * 10_000 * int(Fraction("97.4359") * 10_000)
+    _, gain, paid = _self_made_crash(100_000, edge, mark, step=step)
+    print(f"20x, one step of 1% below maintenance, limit {step} ppm: vault pays {paid}")
+    assert gain == paid == int(Fraction(dollars) * 10**6)
 
 
 def test_the_bound_holds_for_repeated_fills() -> None:

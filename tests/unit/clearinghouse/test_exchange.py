@@ -39,7 +39,7 @@ def test_positions_and_cash_follow_the_integer_rules(bare: Any, story: Any) -> N
         ]
         snapshots = {e.pop("account"): e for e in args(receipt, bare.house.PositionChanged)}
         for account, mirror in ((bare.trader, one), (bare.maker, other)):
-            assert tuple(bare.house.position(account, X)) == (mirror.size, mirror.quote)
+            assert tuple(bare.house.position(account, X)) == (mirror.size, mirror.quote, 0, 0)
             assert bare.house.cash(account) == mirror.cash
             assert snapshots[account] == {
                 "market": X,
@@ -47,6 +47,8 @@ def test_positions_and_cash_follow_the_integer_rules(bare: Any, story: Any) -> N
                 "quote": mirror.quote,
                 "cash": mirror.cash,
                 "realised": realised[account],
+                "funding_index": 0,
+                "leverage": 0,
             }
 
 
@@ -54,8 +56,8 @@ def test_a_partial_close_truncates_toward_zero_on_both_sides(bare: Any) -> None:
     # 3 of 7 lots: 101 * 3 / 7 = 43.28..., so 43 leave both quotes, not 44 one of them
     bare.house.exchange(X, bare.trader, bare.maker, 7, 101, sender=bare.waterfall)
     bare.house.exchange(X, bare.maker, bare.trader, 3, 50, sender=bare.waterfall)
-    assert tuple(bare.house.position(bare.trader, X)) == (4, -58)
-    assert tuple(bare.house.position(bare.maker, X)) == (-4, 58)
+    assert tuple(bare.house.position(bare.trader, X)) == (4, -58, 0, 0)
+    assert tuple(bare.house.position(bare.maker, X)) == (-4, 58, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import USDC, X_PRICE, Mirror, X, Y, refused
+from tests.helpers import (
+    FILLED,
+    MAKER_REFUSED,
+    MAKER_STALE,
+    MAX_SIZE,
+    SAME_OWNER,
+    USDC,
+    X_PRICE,
+    Mirror,
+    X,
+    Y,
+    refused,
+    unchanged,
+)
 
-FILLED, MAKER_REFUSED, SAME_OWNER = 0, 1, 2
 POOR = 60 * USDC
 
 
@@ -27,7 +39,7 @@ def test_a_fill_trades_at_the_price_on_both_sides(bare: Any) -> None:
     for size, price in [(30, X_PRICE), (-13, X_PRICE + 7), (-40, X_PRICE - 3), (23, X_PRICE)]:
         bare.fill(size > 0, abs(size), price)
         mirror.trade(size, price)
-        assert tuple(bare.house.position(bare.trader, X)) == (mirror.size, mirror.quote)
+        assert tuple(bare.house.position(bare.trader, X)) == (mirror.size, mirror.quote, 0, 0)
         assert bare.house.cash(bare.trader) == mirror.cash
     assert mirror.size == 0
 
@@ -119,12 +131,18 @@ def test_the_liquidated_side_is_exempt(bare: Any, weak: int) -> None:
     assert bare.house.cash(weak) == -40 * USDC
 
 
-def test_a_maker_is_asked_first_and_a_refusal_changes_nothing(bare: Any, poor: int) -> None:
+def test_a_refused_maker_changes_nothing(bare: Any, poor: int) -> None:
     # $1,201 at 20x need $60.05
-    before = bare.state()
-    assert bare.outcome(True, 1_201, X_PRICE, maker=poor) == MAKER_REFUSED
-    bare.fill(True, 1_201, X_PRICE, maker=poor)
-    assert bare.state() == before
+    with unchanged("a refused maker"):
+        assert bare.outcome(True, 1_201, X_PRICE, maker=poor) == MAKER_REFUSED
+        bare.fill(True, 1_201, X_PRICE, maker=poor)
+
+
+def test_the_taker_is_asked_first(bare: Any, poor: int, stranger: Any) -> None:
+    # Neither can: the maker must not lose its order to somebody who may not trade at all.
+    bare.house.open_account(sender=stranger)
+    with refused("margin: below initial margin"):
+        bare.fill(True, 1_201, X_PRICE, taker=poor, maker=bare.house.account_count())
 
 
 def test_two_accounts_of_one_owner_do_not_trade(bare: Any, trader: Any) -> None:
@@ -147,20 +165,20 @@ def test_a_stale_price_refuses_what_adds_risk_and_allows_what_reduces_it(
     assert bare.house.position(bare.trader, X).size == 60
 
 
-def test_a_maker_who_would_add_risk_at_a_stale_price_is_refused(
+def test_a_maker_who_would_add_risk_at_a_stale_price_is_not_asked_to(
     bare: Any, wait: Any, chain: Any
 ) -> None:
     bare.fill(True, 100, X_PRICE)
     wait(3_700)
     chain.mine()
-    assert bare.outcome(False, 40, X_PRICE, maker=bare.winner) == MAKER_REFUSED
+    assert bare.outcome(False, 40, X_PRICE, maker=bare.winner) == MAKER_STALE
     assert bare.outcome(False, 40, X_PRICE) == FILLED
 
 
 def test_at_most_eight_markets_an_account(bare: Any, oracle: Any, owner: Any) -> None:
     for _ in range(2, 9):
         oracle.add_market(1_000, sender=owner)
-        bare.house.add_market("Z", 0, 10, 0, sender=owner)
+        bare.governor.add_market("Z", 0, 10, 0, sender=owner)
     # Two makers share the legs, so that only the trader has eight.
     for market in range(8):
         other = bare.maker if market < 4 else bare.winner
@@ -171,13 +189,13 @@ def test_at_most_eight_markets_an_account(bare: Any, oracle: Any, owner: Any) ->
     bare.fill(True, 1, 1_000, market=8)
 
 
-def test_a_position_beyond_63_bits_is_refused(
+def test_a_position_beyond_the_largest_is_refused(
     bare: Any, usdc: Any, maker: Any, trader: Any
 ) -> None:
     for owner, account in ((maker, bare.maker), (trader, bare.trader)):
         usdc.mint(owner, 2**80, sender=owner)
         bare.house.deposit(account, 2**80, sender=owner)
-    bare.fill(True, 2**63 - 1, X_PRICE)
+    bare.fill(True, MAX_SIZE, X_PRICE)
     assert bare.outcome(True, 1, X_PRICE, liquidated=True) == MAKER_REFUSED
     assert bare.outcome(False, 1, X_PRICE, liquidated=True) == FILLED
     with refused("margin: position too large"):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers import X_PRICE, Y_PRICE, X, Y, args, refused
-
-MAKER_REFUSED = 1
+from tests.helpers import MAKER_REFUSED, X_PRICE, Y_PRICE, X, Y, args, refused
 
 
 def test_a_frozen_market_is_a_bit_and_an_account_there_is_frozen(bare: Any) -> None:

@@ -18,9 +18,9 @@ def test_requirements_are_rounded_up_leg_by_leg(
     x, y = 1_000_003, 7 * 200_003
     assert margin.equity == 10_000 * USDC + 3 - 7 * 3
     assert margin.notional == x + y
-    # 50,000.15 and 28,000.42; the halves 25,000.075 and 14,000.21
-    assert margin.initial == 50_001 + 28_001 == ceil_div(x, 20) + ceil_div(y, 50)
-    assert margin.maintenance == 25_001 + 14_001
+    # 25,000.075 and 14,000.21, each rounded up, and twice that to add risk
+    assert margin.maintenance == 25_001 + 14_001 == ceil_div(x, 40) + ceil_div(y, 100)
+    assert margin.initial == 2 * margin.maintenance
     assert bare.house.equity(bare.trader) == margin.equity
     assert bare.house.active_markets(bare.trader) == 0b11
 

@@ -12,7 +12,7 @@ def test_a_gain_repays_uninsured_loss(bare: Any) -> None:
     bare.house.write_off(bare.maker, 5, sender=bare.adl)
     receipt = bare.house.recover(bare.trader, 3, sender=bare.adl)
     assert args(receipt, bare.house.Recovered) == [
-        {"account": bare.trader, "amount": 3, "uninsured": 2}
+        {"account": bare.trader, "amount": 3, "cash": cash - 3, "uninsured": 2}
     ]
     assert (bare.house.uninsured(), bare.house.cash(bare.trader)) == (2, cash - 3)
 

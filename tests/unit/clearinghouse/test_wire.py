@@ -1,4 +1,4 @@
-"""Wiring: by the owner, once, with real addresses; it opens account 1."""
+"""Wiring: by the deployer, once, with real addresses; it opens account 1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import VAULT, args, refused
+from tests.helpers import NOBODY, VAULT, args, refused
 
 VAULT_KIND = 2
-NOBODY = "0x" + "00" * 20
 
 
 @pytest.fixture
@@ -20,30 +19,30 @@ def fresh(project: Any, owner: Any, usdc: Any, oracle: Any) -> Any:
 def test_wiring_names_the_parts_and_opens_the_vaults_account(
     fresh: Any, owner: Any, accounts: Any
 ) -> None:
-    parts = [accounts[i].address for i in range(4)]
+    parts = [accounts[i].address for i in range(5)]
     receipt = fresh.wire(*parts, sender=owner)
-    names = ["order_book", "liquidator", "deleverager", "vault"]
+    names = ["order_book", "liquidator", "deleverager", "vault", "governor"]
     assert args(receipt, fresh.Wired) == [dict(zip(names, parts, strict=True))]
     assert args(receipt, fresh.AccountOpened) == [
         {"account": VAULT, "owner": parts[3], "kind": VAULT_KIND}
     ]
-    assert fresh.vault_account() == VAULT
+    assert (fresh.vault_account(), fresh.deployer()) == (VAULT, owner)
     assert [getattr(fresh, name)() for name in names] == parts
 
 
 def test_a_second_time_is_refused(clearinghouse: Any, owner: Any) -> None:
     with refused("clearinghouse: already wired"):
-        clearinghouse.wire(owner, owner, owner, owner, sender=owner)
+        clearinghouse.wire(*[owner] * 5, sender=owner)
 
 
 def test_a_stranger_is_refused(fresh: Any, stranger: Any) -> None:
-    with refused("ownable: caller is not the owner"):
-        fresh.wire(stranger, stranger, stranger, stranger, sender=stranger)
+    with refused("clearinghouse: deployer only"):
+        fresh.wire(*[stranger] * 5, sender=stranger)
 
 
-@pytest.mark.parametrize("missing", range(4))
+@pytest.mark.parametrize("missing", range(5))
 def test_a_zero_address_is_refused(fresh: Any, owner: Any, missing: int) -> None:
-    parts = [owner.address] * 4
+    parts = [owner.address] * 5
     parts[missing] = NOBODY
     with refused("clearinghouse: zero address"):
         fresh.wire(*parts, sender=owner)

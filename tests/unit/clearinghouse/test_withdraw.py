@@ -17,7 +17,13 @@ def test_a_flat_account_can_take_everything(
     balance, held = usdc.balanceOf(trader), clearinghouse.held()
     receipt = clearinghouse.withdraw(trader_id, 10_000 * USDC, sender=trader)
     assert args(receipt, clearinghouse.Withdrawn) == [
-        {"account": trader_id, "amount": 10_000 * USDC, "paid": 10_000 * USDC, "cash": 0}
+        {
+            "account": trader_id,
+            "amount": 10_000 * USDC,
+            "paid": 10_000 * USDC,
+            "cash": 0,
+            "uninsured": 0,
+        }
     ]
     assert usdc.balanceOf(trader) == balance + 10_000 * USDC
     assert clearinghouse.held() == held - 10_000 * USDC
@@ -48,15 +54,15 @@ def test_ten_percent_of_the_notional_must_remain_rounded_up(
 def test_initial_margin_must_remain_where_it_is_more(
     bare: Any, oracle: Any, owner: Any, trader: Any
 ) -> None:
-    # at 5x, 7 lots at $1.000003: initial margin 1,400,004.2 micro-USDC, rounded up
+    # at 5x, 7 lots at $1.000003: twice the maintenance of 700,002.1 micro-USDC, rounded up
     oracle.add_market(1_000_003, sender=owner)
-    bare.house.add_market("Z", 0, 5, 0, sender=owner)
+    bare.governor.add_market("Z", 0, 5, 0, sender=owner)
     bare.fill(True, 7, 1_000_003, market=2)
-    free = 10_000 * USDC - 1_400_005
+    free = 10_000 * USDC - 1_400_006
     with refused(BEYOND):
         bare.house.withdraw(bare.trader, free + 1, sender=trader)
     bare.house.withdraw(bare.trader, free, sender=trader)
-    assert bare.house.cash(bare.trader) == 7 * 1_000_003 + 1_400_005 - 7 * 1_000_003
+    assert bare.house.cash(bare.trader) == 7 * 1_000_003 + 1_400_006 - 7 * 1_000_003
 
 
 def test_unrealised_profit_is_free_margin_too(
@@ -152,6 +158,7 @@ def test_while_a_loss_is_uninsured_everyone_is_paid_the_same_ratio(
         receipt = house.withdraw(account, amount, sender=owner)
         (event,) = args(receipt, house.Withdrawn)
         assert (event["amount"], event["paid"]) == (amount, paid)
+        assert event["uninsured"] == uninsured - (amount - paid)
         assert usdc.balanceOf(owner) == balance + paid
         held, uninsured = held - paid, uninsured - (amount - paid)
         assert (house.held(), house.uninsured()) == (held, uninsured)

@@ -14,7 +14,7 @@ def test_a_written_off_loss_joins_what_is_uninsured(bare: Any) -> None:
     bare.house.write_off(bare.trader, 5, sender=bare.waterfall)
     receipt = bare.house.write_off(bare.trader, 7, sender=bare.adl)
     assert args(receipt, bare.house.WrittenOff) == [
-        {"account": bare.trader, "amount": 7, "uninsured": 12}
+        {"account": bare.trader, "amount": 7, "cash": cash + 12, "uninsured": 12}
     ]
     assert (bare.house.uninsured(), bare.house.cash(bare.trader)) == (12, cash + 12)
 

@@ -490,10 +490,10 @@ def test_its_market_is_frozen_for_everyone_with_a_position(
 ) -> None:
     assert clearinghouse.frozen_markets() == 0b01
     for account, market in [(winner_id, X), (maker_id, X), (maker_id, Y)]:
-        with refused("book: adl round open"):
+        with refused("clearinghouse: adl round open"):
             place(account, True, 1_000, 200_000 if market == Y else MARK, market)
     newcomer = open_account(stranger, USDC)
-    with refused("book: adl round open"):
+    with refused("clearinghouse: adl round open"):
         place(newcomer, True, 100, MARK)
     place(newcomer, True, 1_000, 200_000, Y)
     for owner, account in [(winner, winner_id), (maker, maker_id)]:
@@ -524,7 +524,7 @@ def test_the_policy_stays_as_it_is(
     with refused("deleverager: round open"):
         deleverager.set_policy(score, PREVIOUS_MARK, sender=owner)
     with refused("deleverager: round open"):
-        deleverager.retry(X, True, sender=owner)
+        deleverager.retry(X, True, 100, sender=owner)
     advance(100)
     deleverager.set_policy(score, PREVIOUS_MARK, sender=owner)
 
@@ -552,10 +552,29 @@ def test_nobody_leaves_the_queue_by_a_deposit(
     assert closed(advance(100), deleverager) == before
 
 
-def test_a_stale_price_stops_it(open_round: None, advance: Any, wait: Any) -> None:
+def test_a_stale_price_parks_it(
+    open_round: None,
+    deleverager: Any,
+    clearinghouse: Any,
+    oracle: Any,
+    reporter: Any,
+    advance: Any,
+    wait: Any,
+) -> None:
     wait(3_700)
-    with refused("oracle: stale price"):
-        advance(1)
+    receipt = advance(100)
+    (closed_,) = args(receipt, deleverager.RoundClosed)
+    assert (closed_["needed"], closed_["taken"]) == (SIZE, 0)
+    assert (deleverager.round().id, deleverager.is_busy()) == (0, True)
+    assert (clearinghouse.frozen_markets(), oracle.pinned(X)) == (1, True)
+    assert not advance(100).events
+    wait(3)
+    oracle.update([MARK, 200_000], sender=reporter)
+    receipt = advance(100)
+    (opened,) = args(receipt, deleverager.RoundOpened)
+    assert (opened["round"], opened["needed"]) == (2, SIZE)
+    assert sum(size for _, size, _ in closed(receipt, deleverager)) == SIZE
+    assert (clearinghouse.frozen_markets(), deleverager.is_busy()) == (0, False)
 
 
 def test_without_work_nothing_happens(deleverager: Any, advance: Any) -> None:
@@ -581,7 +600,6 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     open_position: Any,
     bankrupt: int,
     move_mark: Any,
-    advance: Any,
     stranger: Any,
     insure: Any,
     vault: Any,
@@ -596,18 +614,19 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     liquidate(bankrupt)
     assert vault.available() == 60 * USDC
     with refused("deleverager: tried in this epoch"):
-        deleverager.retry(X, True, sender=stranger)
+        deleverager.retry(X, True, 100, sender=stranger)
+    with refused("deleverager: no steps"):
+        deleverager.retry(X, True, 0, sender=stranger)
     # The lots stand at $90 now; $2 a hundred lots more go when they are closed at $90 with a
     # mark of $88: the short from $93 is in profit there.
     move_mark(880_000)
-    deleverager.retry(X, True, sender=stranger)
-    receipt = advance(100)
+    receipt = deleverager.retry(X, True, 100, sender=stranger)
     assert closed(receipt, deleverager) == [(trader_id, SIZE, 1)]
     (fill,) = args(receipt, deleverager.Deleveraged)
     assert (fill["quote"], fill["bankrupt"]) == (900 * USDC, bankrupt)
     assert settled(receipt, deleverager)["residual"] == 0
     with refused("deleverager: no lots left"):
-        deleverager.retry(X, True, sender=stranger)
+        deleverager.retry(X, True, 100, sender=stranger)
     assert clearinghouse.position(clearinghouse.estate(X, True), X).size == 0
 
 
@@ -618,7 +637,7 @@ def test_there_is_nothing_to_retry_without_lots(
     deleverager: Any, stranger: Any, market: int, is_long: bool
 ) -> None:
     with refused("deleverager: no lots left"):
-        deleverager.retry(market, is_long, sender=stranger)
+        deleverager.retry(market, is_long, 100, sender=stranger)
 
 
 def test_the_score_of_a_loser_and_of_nobody_is_nothing(

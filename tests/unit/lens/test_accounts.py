@@ -34,10 +34,10 @@ def test_rows_agree_with_the_clearinghouse(
     # $20 of equity below $24 of maintenance
     assert [row.is_liquidatable for row in rows] == [False, True, False, False]
     assert [tuple(p) for p in lens.positions(X, ids)] == [
-        (100, -100 * X_PRICE),
-        (1_000, -1_000 * X_PRICE),
-        (0, 0),
-        (0, 0),
+        (100, -100 * X_PRICE, 0, 0),
+        (1_000, -1_000 * X_PRICE, 0, 0),
+        (0, 0, 0, 0),
+        (0, 0, 0, 0),
     ]
     assert [p.size for p in lens.positions(Y, ids)] == [-500, 0, 0, 0]
 

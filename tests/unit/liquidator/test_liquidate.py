@@ -146,15 +146,15 @@ def test_below_bankruptcy_it_sells_as_far_as_insurance_pays(
     if insured:
         insure(insured)
     place(maker_id, True, SIZE, 930_000)
-    move_mark(960_000)
+    move_mark(950_000)
     receipt = liquidate(weak)
     paid = sold * 10_000
     assert fills(receipt, liquidator) == ([(sold, 930_000, paid, SIZE - sold)] if sold else [])
     assert vault.available() == insured - paid
     assert bool(end(receipt, liquidator)["unfillable"]) is (sold < SIZE)
     assert clearinghouse.position(weak, X).size == SIZE - sold
-    # the rest keeps its bankruptcy price: $20 a thousand lots above it
-    assert clearinghouse.equity(weak) == (SIZE - sold) * 20_000
+    # the rest keeps its bankruptcy price: $10 a thousand lots below the mark
+    assert clearinghouse.equity(weak) == (SIZE - sold) * 10_000
     assert clearinghouse.uninsured() == 0
 
 
@@ -177,7 +177,7 @@ def test_insurance_bears_the_unit(
     open_position(account, winner_id, 30)
     insure(USDC)
     place(maker_id, True, 23, 935_000)
-    move_mark(960_000)
+    move_mark(950_000)
     rest = 1_800_001 - 30 * X_PRICE
     keep = -(-rest * 7 // 30)  # rounded toward zero, up
     paid = keep - (rest + 23 * 935_000)
@@ -185,10 +185,25 @@ def test_insurance_bears_the_unit(
     assert fills(receipt, liquidator) == [(23, 935_000, paid, 7)]
     assert paid == ceil_div(-(rest + 30 * 935_000) * 23, 30)
     assert vault.available() == USDC - paid
-    assert clearinghouse.equity(account) == keep + 7 * 960_000
+    assert clearinghouse.equity(account) == keep + 7 * 950_000
 
 
-@pytest.mark.parametrize(("price", "sold"), [(864_000, True), (863_999, False)])
+@pytest.mark.parametrize(
+    ("band", "max_step", "price", "sold"),
+    [
+        # 10% asked for, but the maintenance rate at 20x is 2.5%: 926,250.975
+        (100_000, 0, 926_251, True),
+        (100_000, 0, 926_250, False),
+        # less a step of 1%: 935,750.985
+        (100_000, 10_000, 935_751, True),
+        (100_000, 10_000, 935_750, False),
+        # a step of more than the rate: nothing beyond the mark
+        (100_000, 30_000, 939_999, False),
+        # 2%: 931,000.98
+        (20_000, 0, 931_001, True),
+        (20_000, 0, 931_000, False),
+    ],
+)
 def test_insurance_follows_the_book_no_further_than_its_band(
     liquidator: Any,
     liquidate: Any,
@@ -197,12 +212,18 @@ def test_insurance_follows_the_book_no_further_than_its_band(
     move_mark: Any,
     insure: Any,
     maker_id: int,
+    oracle: Any,
+    owner: Any,
+    band: int,
+    max_step: int,
     price: int,
     sold: bool,
 ) -> None:
+    liquidator.set_policy(0, band, sender=owner)
     insure(1_000 * USDC)
     place(maker_id, True, SIZE, price)
-    move_mark(960_000)  # 10% below: $86.40
+    move_mark(950_001)
+    oracle.set_parameters(3, 3_600, max_step, sender=owner)
     assert bool(fills(liquidate(weak), liquidator)) is sold
 
 
@@ -225,7 +246,7 @@ def test_a_short_is_bought_back_up_to_its_bankruptcy_price(
     insure(4 * USDC)
     place(maker_id, False, 300, 1_050_000)  # $0.01 a lot better than $106
     place(maker_id, False, 700, 1_080_000)
-    move_mark(1_040_000)
+    move_mark(1_055_000)
     # 300 lots leave $3 for 700: bankrupt at $106.428571..., $0.015714... short of $108 a lot
     lacking = 700 * 1_080_000 - (1_060_000 * 1_000 - 300 * 1_050_000)
     lots = 4 * USDC * 700 // lacking

@@ -6,22 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import args, refused
+from tests.helpers import NOT_OWNER, USDC, refused
 
 
 @pytest.mark.parametrize("price", [1, 2**24 - 1])
 def test_a_market_starts_with_one_price_for_everything(oracle: Any, owner: Any, price: int) -> None:
+    epoch = oracle.epoch()
     receipt = oracle.add_market(price, sender=owner)
-    assert args(receipt, oracle.PriceUpdated) == [
-        {
-            "epoch": oracle.epoch(),
-            "market": 2,
-            "oracle_price": price,
-            "mark": price,
-            "previous_mark": price,
-        }
-    ]
-    assert oracle.market_count() == 3
+    assert tuple(oracle.price(2)) == (price, price, price, receipt.timestamp, 0, 3_600)
+    assert tuple(oracle.read(2)) == (price, True, 0)
+    assert oracle.impact_notional(2) == 6_000 * USDC
+    # no epoch of its own, and no say in when the next one begins
+    assert (oracle.market_count(), oracle.epoch()) == (3, epoch)
 
 
 @pytest.mark.parametrize("price", [0, 2**24])
@@ -31,5 +27,5 @@ def test_a_price_off_range_is_refused(oracle: Any, owner: Any, price: int) -> No
 
 
 def test_a_stranger_is_refused(oracle: Any, reporter: Any) -> None:
-    with refused("ownable: caller is not the owner"):
+    with refused(NOT_OWNER):
         oracle.add_market(1, sender=reporter)

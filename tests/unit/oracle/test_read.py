@@ -18,5 +18,5 @@ def test_freshness_ends_after_its_last_second(
     wait(age)
     chain.mine()
     assert chain.blocks.head.timestamp == oracle.updated_at() + age
-    assert tuple(oracle.read(X)) == (X_PRICE, is_fresh)
-    assert oracle.is_fresh() is is_fresh
+    assert tuple(oracle.read(X)) == (X_PRICE, is_fresh, 0)
+    assert oracle.is_fresh(X) is is_fresh

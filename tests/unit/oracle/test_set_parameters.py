@@ -23,6 +23,7 @@ def test_the_owner_sets_them(oracle: Any, owner: Any) -> None:
         ((5, 5, 0), "oracle: stale before the next update"),
         ((5, 0, 0), "oracle: stale before the next update"),
         ((5, 6, 10**6 + 1), "oracle: step above 100%"),
+        ((5, 86_401, 0), "oracle: staleness above a day"),
     ],
 )
 def test_nonsense_is_refused(

@@ -21,3 +21,16 @@ def test_a_reporter_comes_and_goes(oracle: Any, owner: Any, keeper: Any, wait: A
 def test_a_stranger_is_refused(oracle: Any, stranger: Any) -> None:
     with refused("ownable: caller is not the owner"):
         oracle.set_reporter(stranger, True, sender=stranger)
+
+
+def test_nine_at_a_time_and_nobody_twice(own: Any, owner: Any, accounts: Any) -> None:
+    for i in range(9):
+        own.set_reporter(accounts[i], True, sender=owner)
+    own.set_reporter(accounts[4], True, sender=owner)  # is one already
+    with refused("oracle: too many reporters"):
+        own.set_reporter(accounts[9], True, sender=owner)
+    own.set_reporter(accounts[9], False, sender=owner)  # is none
+    own.set_reporter(accounts[0], False, sender=owner)
+    own.set_reporter(accounts[9], True, sender=owner)
+    listed = [own.reporters(i) for i in range(9)]
+    assert listed == [accounts[i].address for i in (1, 2, 3, 5, 6, 7, 8, 4, 9)]

@@ -18,7 +18,7 @@ def test_every_order_is_void_and_later_ones_are_not(
     receipt = order_book.cancel_all(maker_id, sender=maker)
     assert args(receipt, order_book.NonceRaised) == [{"account": maker_id, "nonce": 1}]
     assert [order_book.best(X, True), order_book.best(Y, False)] == [X_PRICE - 1, 0]
-    assert order_book.order(1).nonce < order_book.call_view_method("nonce", maker_id)
+    assert order_book.order(1).nonce < order_book.call_view_method("nonce", maker_id) == 1
     place(maker_id, True, 100, X_PRICE)
     assert order_book.best(X, True) == X_PRICE
     assert order_book.depth(X, True, 1)[0].size == 100

@@ -53,6 +53,7 @@ def test_an_order_that_meets_nothing_rests(
             "is_buy": is_buy,
             "price": X_PRICE,
             "size": 100,
+            "reduce_only": False,
         }
     ]
     assert order_book.best(X, is_buy) == X_PRICE
@@ -101,7 +102,10 @@ def test_best_price_first_then_the_oldest_then_a_part(
     assert tuple(clearinghouse.position(trader_id, X)) == (
         sign * 210,
         -sign * (60 * better + 150 * X_PRICE),
+        0,
+        0,
     )
+    assert order_book.last_trade(X) == X_PRICE
     # and the half filled order is still the first of its price
     place(maker_id, not buys, 100, X_PRICE)
     assert fills(place(trader_id, buys, 60, X_PRICE), order_book) == [
@@ -292,7 +296,7 @@ def test_a_dollar_below_the_minimum_is_refused_except_to_close(
         (100, 0, GTC, "book: price out of range"),
         (100, MAX_TICK + 1, GTC, "book: price out of range"),
         (100, MAX_UINT, GTC, "book: price out of range"),
-        (100, X_PRICE, 2, "book: unknown time in force"),
+        (100, X_PRICE, 3, "book: unknown time in force"),
         (100, X_PRICE, MAX_UINT, "book: unknown time in force"),
     ],
 )
@@ -322,9 +326,12 @@ def test_an_unknown_account_or_market_is_refused(
         order_book.place(account, market, True, 100, X_PRICE, GTC, sender=trader)
 
 
-@pytest.mark.parametrize("account", [1, 2, None], ids=["vault", "estate", "the trader's"])
-def test_somebody_elses_account_is_refused(
-    order_book: Any, stranger: Any, trader_id: int, account: int | None
-) -> None:
+def test_somebody_elses_account_is_refused(order_book: Any, stranger: Any, trader_id: int) -> None:
     with refused("book: not your account"):
-        order_book.place(account or trader_id, X, True, 100, X_PRICE, GTC, sender=stranger)
+        order_book.place(trader_id, X, True, 100, X_PRICE, GTC, sender=stranger)
+
+
+@pytest.mark.parametrize("account", [1, 2], ids=["vault", "estate"])
+def test_the_venues_own_accounts_place_no_orders(order_book: Any, owner: Any, account: int) -> None:
+    with refused("clearinghouse: not a trading account"):
+        order_book.place(account, X, True, 100, X_PRICE, GTC, sender=owner)

@@ -35,7 +35,7 @@ def test_it_pays_what_it_has_and_no_more(
 ) -> None:
     house = owner.deploy(project.Clearinghouse, usdc, oracle)
     own = owner.deploy(project.InsuranceVault, house, usdc)
-    house.wire(bare.book, bare.waterfall, bare.adl, own, sender=owner)
+    house.wire(bare.book, bare.waterfall, bare.adl, own, owner, sender=owner)
     house.open_account(sender=trader)
     usdc.approve(own, 5 * USDC, sender=owner)
     own.contribute(5 * USDC, sender=owner)

@@ -1,0 +1,176 @@
+"""The funding index: an eighth of the 8-hour rate at each full hour, on the oracle price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import USDC, X_PRICE, Y_PRICE, X, Y, args, next_block_at
+
+HOUR = 3_600
+BASE = 12_500
+"""An hour without a premium: 0.01% / 8, parts of 10^9."""
+
+# Premium and rate for 8 hours, parts of 10^9.
+VECTORS = [
+    (0, 100_000),
+    (500_000, 100_000),
+    (10_000_000, 9_500_000),
+    (-3_000_000, -2_500_000),
+    (600_000, 100_000),
+    (600_001, 100_001),
+    (-400_000, 100_000),
+    (-400_001, 99_999),
+    (-500_000, 0),
+]
+
+
+@pytest.mark.parametrize(("premium", "rate"), VECTORS)
+def test_the_rule_for_eight_hours(oracle: Any, premium: int, rate: int) -> None:
+    assert oracle.rate_per_eight_hours(premium) == rate
+
+
+@pytest.fixture
+def book(oracle: Any, owner: Any, place: Any, maker_id: int) -> Any:
+    """Puts up the side that gives X this premium."""
+    oracle.set_impact_notional(X, 500 * USDC, sender=owner)
+
+    def factory(premium: int) -> None:
+        if premium:
+            place(maker_id, premium > 0, 2_000, X_PRICE + premium // 1_000)
+
+    return factory
+
+
+@pytest.mark.parametrize(
+    ("premium", "hourly"),
+    [
+        (0, 12_500),
+        (500_000, 12_500),
+        (10_000_000, 1_187_500),
+        (-3_000_000, -312_500),
+        (601_000, 12_625),
+        (-501_000, -125),
+        (320_501_000, 40_000_000),  # 0.320001 / 8 is the first above the cap
+        (320_499_000, 39_999_875),
+        (400_000_000, 40_000_000),
+        (-400_000_000, -40_000_000),
+    ],
+)
+def test_an_hour_costs_an_eighth_of_it_up_to_the_cap(
+    oracle: Any, accrue: Any, book: Any, sample: Any, premium: int, hourly: int
+) -> None:
+    book(premium)
+    sample()
+    sample(10)
+    assert oracle.expected_rate(X) == hourly
+    receipt = accrue()
+    step = X_PRICE * hourly
+    assert args(receipt, oracle.FundingAccrued) == [
+        {"market": X, "premium": premium, "rate": hourly, "funding_index": step},
+        {"market": Y, "premium": 0, "rate": BASE, "funding_index": Y_PRICE * BASE},
+    ]
+    assert [e["funding_index"] for e in args(receipt, oracle.PriceUpdated)] == [
+        step,
+        Y_PRICE * BASE,
+    ]
+    assert oracle.index(X) == oracle.price(X).index == oracle.read(X)[2] == step
+    # the next hour begins without samples
+    assert tuple(oracle.last_sample(X))[3:] == (0, 0)
+    assert oracle.expected_rate(X) == BASE
+
+
+def test_the_premium_is_the_mean_over_time_and_all_is_truncated_toward_zero(
+    oracle: Any, accrue: Any, book: Any, sample: Any, order_book: Any, maker: Any, maker_id: int
+) -> None:
+    book(-900_000)
+    sample()
+    sample(20)
+    order_book.cancel_all(maker_id, sender=maker)
+    sample(11)
+    mean = -(900_000 * 20 // 31)
+    hourly = -((-mean - 500_000) // 8)
+    (event, _) = args(accrue(), oracle.FundingAccrued)
+    assert (event["premium"], event["rate"]) == (mean, hourly) == (-580_645, -10_080)
+
+
+def test_it_accrues_at_the_boundary_and_not_before_or_after(
+    oracle: Any, accrue: Any, reporter: Any, chain: Any
+) -> None:
+    boundary = (oracle.updated_at() // HOUR + 1) * HOUR
+    prices = [X_PRICE, Y_PRICE]
+    for second, index in [(-4, 0), (-1, 0), (2, BASE), (5, BASE), (HOUR - 1, BASE), (HOUR + 2, 2)]:
+        next_block_at(chain, boundary + second)
+        oracle.update(prices, sender=reporter)
+        assert oracle.index(X) == (2 * BASE if index == 2 else index) * X_PRICE
+
+
+def test_it_is_on_the_oracle_price_of_the_epoch_that_ends_the_hour(
+    oracle: Any, accrue: Any, reporter: Any, chain: Any
+) -> None:
+    next_block_at(chain, (oracle.updated_at() // HOUR + 1) * HOUR)
+    oracle.update([777_777, Y_PRICE], sender=reporter)
+    assert oracle.index(X) == 777_777 * BASE
+
+
+def test_one_hour_at_most_is_accrued_at_once(
+    oracle: Any, accrue: Any, owner: Any, reporter: Any, chain: Any
+) -> None:
+    oracle.set_parameters(3, 24 * HOUR, 0, sender=owner)
+    next_block_at(chain, oracle.updated_at() + 10 * HOUR)
+    receipt = oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+    assert len(args(receipt, oracle.FundingAccrued)) == 2
+    assert oracle.index(X) == BASE * X_PRICE
+
+
+@pytest.mark.parametrize(("age", "accrues"), [(HOUR, True), (HOUR + 1, False)])
+def test_nothing_accrues_while_the_price_was_stale(
+    oracle: Any,
+    accrue: Any,
+    book: Any,
+    sample: Any,
+    reporter: Any,
+    chain: Any,
+    age: int,
+    accrues: bool,
+) -> None:
+    start = oracle.updated_at()
+    book(10_000_000)
+    sample()
+    sample(10)
+    next_block_at(chain, start + age)
+    receipt = oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+    assert bool(args(receipt, oracle.FundingAccrued)) is accrues
+    assert oracle.index(X) == (1_187_500 * X_PRICE if accrues else 0)
+    # what was sampled meanwhile is forgotten either way
+    assert tuple(oracle.last_sample(X))[3:] == (0, 0)
+
+
+def test_a_market_that_nobody_reported_accrues_nothing(
+    oracle: Any, accrue: Any, reporter: Any, chain: Any
+) -> None:
+    next_block_at(chain, (oracle.updated_at() // HOUR + 1) * HOUR)
+    receipt = oracle.update([X_PRICE, 0], sender=reporter)
+    assert [e["market"] for e in args(receipt, oracle.FundingAccrued)] == [X]
+    assert (oracle.index(X), oracle.index(Y)) == (BASE * X_PRICE, 0)
+
+
+def test_a_pinned_market_accrues_nothing(
+    own: Any, report: Any, poke: Any, keeper: Any, chain: Any
+) -> None:
+    report(0, 1_000, 2_000)
+    poke()
+    own.pin(X, True, sender=keeper)
+    index = own.index(X), own.index(Y)
+
+    def next_hour() -> None:
+        next_block_at(chain, (own.updated_at() // HOUR + 1) * HOUR - 10)
+        report(0, 1_000, 2_000)
+        poke((own.updated_at() // HOUR + 1) * HOUR - chain.blocks.head.timestamp)
+
+    next_hour()
+    assert (own.index(X), own.index(Y)) == (index[0], index[1] + 2_000 * BASE)
+    own.pin(X, False, sender=keeper)
+    next_hour()
+    assert (own.index(X), own.index(Y)) == (index[0] + 1_000 * BASE, index[1] + 2 * 2_000 * BASE)

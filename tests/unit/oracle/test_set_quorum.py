@@ -1,0 +1,54 @@
+"""How many fresh reports a price needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import NOT_OWNER, X, Y, args, next_block_at, refused
+
+
+@pytest.mark.parametrize("quorum", [1, 9])
+def test_the_owner_sets_it(own: Any, owner: Any, quorum: int) -> None:
+    assert own.quorum() == 1
+    receipt = own.set_quorum(quorum, sender=owner)
+    assert args(receipt, own.QuorumSet) == [{"quorum": quorum}]
+    assert own.quorum() == quorum
+
+
+@pytest.mark.parametrize("quorum", [0, 10, 2**256 - 1])
+def test_out_of_range_is_refused(own: Any, owner: Any, quorum: int) -> None:
+    with refused("oracle: quorum out of range"):
+        own.set_quorum(quorum, sender=owner)
+
+
+def test_a_stranger_is_refused(own: Any, stranger: Any) -> None:
+    with refused(NOT_OWNER):
+        own.set_quorum(1, sender=stranger)
+
+
+def test_fewer_reports_than_that_are_no_price(own: Any, owner: Any, report: Any, poke: Any) -> None:
+    own.set_quorum(2, sender=owner)
+    report(0, 1_100, 2_200)
+    poke()
+    assert [own.mark(m) for m in (X, Y)] == [1_000, 2_000]
+    assert [own.oracle_price(m) for m in (X, Y)] == [1_000, 2_000]
+    report(1, 1_300, 0)
+    poke()
+    assert [own.mark(m) for m in (X, Y)] == [1_200, 2_000]
+
+
+def test_a_report_that_is_too_old_does_not_count(
+    own: Any, owner: Any, report: Any, poke: Any, chain: Any
+) -> None:
+    own.set_quorum(2, sender=owner)
+    first = report(0, 1_100, 2_200).timestamp
+    next_block_at(chain, first + 3_000)
+    second = report(1, 1_300, 2_400).timestamp
+    receipt = poke(first + 3_600 - second)
+    assert receipt.timestamp == first + 3_600
+    assert own.mark(X) == 1_200  # old by an hour: the last second counts
+    report(1, 1_500, 0)
+    poke(3)
+    assert own.mark(X) == 1_200
