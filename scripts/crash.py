@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,11 @@ from breakwater.ledger import InsolvencyError
 from breakwater.scenario import ScenarioError, load
 
 SCENARIOS = ROOT / "scenarios"
-STORY_LINES = 12
-"""Sentences of one step that are shown without --full."""
+STORY_LINES = 10
+"""Fills and payments in a row that are shown without --full."""
+
+REPEATED = (" sells ", " buys ", "insurance pays ")
+"""What a sentence about a fill, or about what insurance adds to one, has in it."""
 
 NETWORKS = {"test": "ethereum:local:test", "foundry": "ethereum:local:foundry"}
 
@@ -101,6 +104,24 @@ def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], 
     return result, expect.evaluate(scenario.expect, result)
 
 
+def _shortened(told: Sequence[str]) -> list[str]:
+    """The sentences, with each long run of fills and payments cut to its first few."""
+    lines: list[str] = []
+    run = 0
+    for sentence in [*told, ""]:
+        if any(mark in sentence for mark in REPEATED):
+            run += 1
+            if run <= STORY_LINES:
+                lines.append(sentence)
+            continue
+        if run > STORY_LINES:
+            lines.append(f"... and {run - STORY_LINES} more fills and payments (--full shows all)")
+        run = 0
+        if sentence:
+            lines.append(sentence)
+    return lines
+
+
 def _story(result: Mapping[str, Any], full: bool) -> Group:
     """What happened, step by step, in the result's own sentences."""
     lines: list[Any] = []
@@ -108,10 +129,7 @@ def _story(result: Mapping[str, Any], full: bool) -> Group:
         note = f": {step['note']}" if step["note"] else ""
         lines.append(f"[bold]{number}. {step['action']}[/bold]{escape(note)}")
         told = step["events"]
-        shown = told if full or len(told) <= STORY_LINES + 1 else told[:STORY_LINES]
-        sentences = [escape(sentence) for sentence in shown]
-        if len(shown) < len(told):
-            sentences.append(f"[dim]... and {len(told) - len(shown)} more (--full shows all)[/dim]")
+        sentences = [escape(sentence) for sentence in (told if full else _shortened(told))]
         if step["refused"]:
             sentences.append(f"[yellow]refused: {escape(step['refused'])}[/yellow]")
         lines += [Padding(sentence, (0, 0, 0, 3)) for sentence in sentences]

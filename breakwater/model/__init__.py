@@ -6,4 +6,5 @@ integers where the venue has integers, exact fractions where it cross-multiplies
     ledger      accounts, positions, the two primitives, the identities
     adl         who is deleveraged, in which order, how much, at which quote
     waterfall   margin, liquidation into a ladder with insurance, the shares of a wind-up
+    venue       everything but ADL rounds, integer for integer: every refusal, event and balance
 """
