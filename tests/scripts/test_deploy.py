@@ -23,6 +23,7 @@ from web3 import HTTPProvider, Web3
 
 from breakwater.artifacts import ROOT
 from breakwater.engine.ape import ApeEngine
+from breakwater.ledger import Ledger
 from breakwater.venue import Venue
 
 needs_anvil = pytest.mark.skipif(
@@ -87,11 +88,14 @@ def test_a_venue_on_the_test_chain_can_be_loaded_from_its_addresses(
         )
         assert done.exit_code == 0, done.output
         addresses = json.loads(out.read_text())
-        venue = Venue.at(ApeEngine(provider=provider), addresses)
+        engine = ApeEngine(provider=provider, first_block=int(addresses.pop("block")))
+        venue = Venue.at(engine, addresses)
         assert venue.addresses() == addresses
+        # The logs of the deployment are there for whoever reads them later.
+        assert Ledger(venue).check(anew=True).accounts == venue.clearinghouse.call("account_count")
         house = venue.clearinghouse
         assert house.call("market_count") == 2
-        market = house.call("market", 1)
+        market = venue.governor.call("market", 1)
         assert (market.symbol, market.size_decimals, market.max_leverage) == ("BTC", 5, 40)
         assert venue.oracle.call("mark", 0) == 4_250
         assert venue.oracle.call("mark", 1) == 1_210_000
