@@ -1,0 +1,164 @@
+"""Makers who would add risk at a stale price: passed over, not cancelled, by takers who reduce.
+
+Without a price in another of its markets a maker is refused, as for want of margin.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers import (
+    GTC,
+    IMMEDIATE,
+    IOC,
+    MAKER_MARGIN,
+    STALE_MAKERS,
+    USDC,
+    X_PRICE,
+    Y_PRICE,
+    X,
+    Y,
+    args,
+    refused,
+)
+
+
+@pytest.fixture
+def go_stale(oracle: Any, owner: Any, reporter: Any, wait: Any) -> Any:
+    """Y alone."""
+
+    def factory(price: int = X_PRICE) -> None:
+        oracle.set_market_staleness(Y, 60, sender=owner)
+        wait(100)
+        oracle.update([price, 0], sender=reporter)
+        assert [oracle.is_fresh(m) for m in (X, Y)] == [True, False]
+
+    return factory
+
+
+@pytest.fixture
+def exposed(open_position: Any, maker_id: int, winner_id: int) -> int:
+    """The maker, with a position in Y."""
+    open_position(maker_id, winner_id, 100, Y_PRICE, Y)
+    return maker_id
+
+
+@pytest.fixture
+def long(open_position: Any, trader_id: int, winner_id: int) -> int:
+    """The trader, long 100 lots of X against the winner: both may reduce at a stale price."""
+    open_position(trader_id, winner_id, 100)
+    return trader_id
+
+
+def fills(receipt: Any, book: Any) -> list[tuple[int, int]]:
+    return [(e["order_id"], e["size"]) for e in args(receipt, book.Filled)]
+
+
+def test_who_reduces_passes_them_over_and_goes_on(
+    order_book: Any, place: Any, wait: Any, long: int, maker_id: int, winner_id: int
+) -> None:
+    place(maker_id, True, 100)
+    first = order_book.last_order_id()
+    place(winner_id, True, 30)
+    place(maker_id, True, 100, X_PRICE - 1)
+    place(winner_id, True, 30, X_PRICE - 2)
+    wait(3_700)
+    receipt = place(long, False, 100, X_PRICE - 2, tif=IOC)
+    assert fills(receipt, order_book) == [(first + 1, 30), (first + 3, 30)]
+    assert not args(receipt, order_book.OrderCancelled)
+    assert [(e["size"], e["reason"]) for e in args(receipt, order_book.Unfilled)] == [
+        (40, IMMEDIATE)
+    ]
+    assert [tuple(level) for level in order_book.depth(X, True, 9)] == [
+        (X_PRICE, 100),
+        (X_PRICE - 1, 100),
+    ]
+
+
+def test_an_order_that_would_rest_across_them_does_not(
+    order_book: Any, place: Any, wait: Any, long: int, maker_id: int
+) -> None:
+    place(maker_id, True, 100)
+    wait(3_700)
+    receipt = place(long, False, 100, tif=GTC)
+    assert args(receipt, order_book.Unfilled) == [
+        {"account": long, "market": X, "size": 100, "reason": STALE_MAKERS}
+    ]
+    assert not args(receipt, order_book.OrderPlaced)
+    assert order_book.best(X, True) == X_PRICE
+
+
+def test_they_trade_again_with_the_next_price(
+    order_book: Any, oracle: Any, reporter: Any, wait: Any, place: Any, long: int, maker_id: int
+) -> None:
+    place(maker_id, True, 100)
+    wait(3_700)
+    assert fills(place(long, False, 100, tif=IOC), order_book) == []
+    wait(3)
+    oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+    assert [size for _, size in fills(place(long, False, 100, tif=IOC), order_book)] == [100]
+
+
+def test_a_maker_whose_other_market_has_no_price_is_cancelled(
+    order_book: Any, place: Any, go_stale: Any, exposed: int, trader_id: int, winner_id: int
+) -> None:
+    place(exposed, False, 100)
+    first = order_book.last_order_id()
+    go_stale()
+    receipt = place(trader_id, True, 100, tif=IOC)
+    assert [(e["order_id"], e["reason"]) for e in args(receipt, order_book.OrderCancelled)] == [
+        (first, MAKER_MARGIN)
+    ]
+    assert fills(receipt, order_book) == []
+
+
+def test_one_who_only_reduces_is_no_stale_maker(
+    order_book: Any,
+    place: Any,
+    open_position: Any,
+    go_stale: Any,
+    exposed: int,
+    trader_id: int,
+) -> None:
+    open_position(exposed, trader_id, 50)
+    place(exposed, False, 50)
+    go_stale()
+    assert [size for _, size in fills(place(trader_id, True, 50), order_book)] == [50]
+
+
+def test_a_taker_with_a_stale_market_is_refused(
+    place: Any, go_stale: Any, exposed: int, trader_id: int
+) -> None:
+    place(trader_id, False, 100)
+    go_stale()
+    with refused("oracle: stale price"):
+        place(exposed, True, 100)
+
+
+def test_a_liquidation_does_not_wait_for_them(
+    order_book: Any,
+    liquidator: Any,
+    clearinghouse: Any,
+    place: Any,
+    open_account: Any,
+    open_position: Any,
+    go_stale: Any,
+    exposed: int,
+    loser: Any,
+    keeper: Any,
+    trader_id: int,
+) -> None:
+    weak = open_account(loser, 60 * USDC)
+    open_position(weak, trader_id, 1_000)
+    place(exposed, True, 1_000, 956_000)
+    stale = order_book.last_order_id()
+    place(trader_id, True, 1_000, 955_000)
+    go_stale(960_000)
+    receipt = liquidator.liquidate(weak, 10, sender=keeper)
+    assert [(e["order_id"], e["reason"]) for e in args(receipt, order_book.OrderCancelled)] == [
+        (stale, MAKER_MARGIN)
+    ]
+    assert fills(receipt, order_book) == [(stale + 1, 1_000)]
+    assert clearinghouse.cash(weak) == 15 * USDC
