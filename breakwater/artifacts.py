@@ -22,13 +22,14 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+
+from breakwater.files import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root: the folder with ape-config.yaml and contracts/."""
@@ -219,11 +220,7 @@ def _write(stored: Path, wanted: str, found: Mapping[str, Artifact]) -> None:
             for name, it in found.items()
         },
     }
-    with tempfile.NamedTemporaryFile(
-        "w", dir=stored.parent, prefix=".artifacts-", delete=False
-    ) as file:
-        json.dump(data, file)
-    os.replace(file.name, stored)
+    replace_text(stored, json.dumps(data))
 
 
 @contextlib.contextmanager

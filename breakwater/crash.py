@@ -204,8 +204,8 @@ class Crash:
         if self._keeper_on and not epochs:
             self.keeper.run()
         marks = {
-            market.symbol: market.format_ticks(self.venue.oracle.call("mark", i))
-            for i, market in enumerate(self.markets)
+            market.symbol: market.format_ticks(mark)
+            for market, mark in zip(self.markets, self._marks(), strict=True)
         }
         return {
             "index": index,
@@ -380,10 +380,8 @@ class Crash:
         out: dict[str, Any] = {}
         names = self._names()
         ordered = list(dict.fromkeys([*self.account_ids.values(), *names]))
-        rows = self.venue.lens.call("accounts", ordered[:200])
-        for start in range(200, len(ordered), 200):
-            rows += self.venue.lens.call("accounts", ordered[start : start + 200])
-        for row in rows:
+        marks = self._marks()
+        for row in self.venue.rows(ordered):
             name = names[row.account]
             positions = {}
             for i, market in enumerate(self.markets):
@@ -391,11 +389,10 @@ class Crash:
                     continue
                 size, quote, *_ = self.venue.clearinghouse.call("position", row.account, i)
                 entry = units.format_unit_price(abs(quote), abs(size), market.size_decimals)
-                mark = self.venue.oracle.call("mark", i)
                 positions[market.symbol] = {
                     "size": market.format_lots(size),
                     "entry": entry,
-                    "pnl": units.format_usdc(size * mark + quote),
+                    "pnl": units.format_usdc(size * marks[i] + quote),
                 }
             if name.startswith("estate") and not positions and not row.cash:
                 continue

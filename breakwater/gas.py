@@ -20,11 +20,9 @@ market's holders by side, which is always on; there is no row with it off.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -35,6 +33,7 @@ from breakwater.artifacts import ROOT
 from breakwater.contract import Tx
 from breakwater.engine.base import TX_GAS_LIMIT
 from breakwater.engine.rpc import ANVIL_MISSING, RpcEngine, start_anvil
+from breakwater.files import replace_text
 from breakwater.venue import Venue, VenueConfig
 
 SNAPSHOT: Final = ROOT / "snapshots" / "gas.json"
@@ -83,11 +82,7 @@ class Snapshot:
 
     def write(self, path: Path = SNAPSHOT) -> None:
         """Replaces the committed snapshot, in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(self.to_json())
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)
+        replace_text(path, self.to_json())
 
 
 @dataclass(frozen=True)

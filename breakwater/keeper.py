@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
 
 from breakwater.contract import Tx
 from breakwater.engine.base import Reverted
@@ -17,8 +16,6 @@ from breakwater.ledger import Ledger
 
 STEPS = 40
 """Steps per call: well within what one transaction's gas allows."""
-
-_PAGE = 200
 
 
 class Keeper:
@@ -57,11 +54,7 @@ class Keeper:
 
     def weakest(self) -> Iterator[int]:
         """Ids of the accounts that `liquidate` would act on now, weakest first."""
-        rows: list[Any] = []
-        ids = self.ledger.accounts
-        for start in range(0, len(ids), _PAGE):
-            rows += self.venue.lens.call("accounts", ids[start : start + _PAGE])
-        due = [row for row in rows if row.is_liquidatable]
+        due = [row for row in self.venue.rows(self.ledger.accounts) if row.is_liquidatable]
         due.sort(key=lambda row: (Fraction(row.equity, max(row.maintenance, 1)), row.account))
         return (row.account for row in due)
 

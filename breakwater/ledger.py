@@ -17,11 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from breakwater.contract import Event
-from breakwater.venue import Venue
-
-_PAGE = 200
-SCALE = 10**9
-"""Units of the funding index per micro-USDC."""
+from breakwater.venue import SCALE, Venue
 
 
 class InsolvencyError(AssertionError):
@@ -93,9 +89,7 @@ class Ledger:
         if anew or not self._accounts:
             self.enumerate()
         house = self.venue.clearinghouse
-        rows = []
-        for start in range(0, len(self._accounts), _PAGE):
-            rows += self.venue.lens.call("accounts", self._accounts[start : start + _PAGE])
+        rows = self.venue.rows(self._accounts)
         pools = remainder = 0
         for market in range(house.call("market_count")):
             pool, left = self._check_market(market)
@@ -140,20 +134,18 @@ class Ledger:
         pool, dust = house.call("funding_pool", market), house.call("funding_dust", market)
         index = self._index(market)
         sizes = unsettled = longs = rounded = 0
-        for start in range(0, len(self._accounts), _PAGE):
-            ids = self._accounts[start : start + _PAGE]
-            rows = self.venue.lens.call("positions", market, ids)
-            for account, row in zip(ids, rows, strict=True):
-                _require(
-                    row.size != 0 or row.quote == 0,
-                    f"LEDGER_2: account {account} is flat in market {market} and still has a "
-                    f"quote of {row.quote}",
-                )
-                sizes += row.size
-                longs += max(row.size, 0)
-                owed = row.size * (index - row.index)
-                unsettled += owed
-                rounded += -(-owed // SCALE)
+        rows = self.venue.positions(market, self._accounts)
+        for account, row in zip(self._accounts, rows, strict=True):
+            _require(
+                row.size != 0 or row.quote == 0,
+                f"LEDGER_2: account {account} is flat in market {market} and still has a "
+                f"quote of {row.quote}",
+            )
+            sizes += row.size
+            longs += max(row.size, 0)
+            owed = row.size * (index - row.index)
+            unsettled += owed
+            rounded += -(-owed // SCALE)
         _require(sizes == 0, f"LEDGER_2: sizes of market {market} sum to {sizes}, not 0")
         interest = house.call("open_interest", market)
         _require(

@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from breakwater.contract import Event
-from breakwater.venue import VAULT_ACCOUNT, Venue
-
-SCALE = 10**9
-"""Units of the funding index per micro-USDC."""
+from breakwater.venue import SCALE, VAULT_ACCOUNT, Venue
 
 
 @dataclass

@@ -19,12 +19,9 @@ from typing import Any, Final
 from breakwater import units
 from breakwater.contract import Tx
 from breakwater.engine.base import Engine, checksum
-from breakwater.venue import Venue
+from breakwater.venue import SCALE, TIME_IN_FORCE, Venue
 
-TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}
 HOUR: Final = 3_600
-SCALE: Final = 10**9
-"""Units of a funding rate per 1, and of the funding index per micro-USDC."""
 
 _REASONS: Final = {
     1: "cancelled",

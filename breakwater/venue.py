@@ -7,9 +7,9 @@ the compiled contracts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from breakwater import artifacts, contract
 from breakwater.contract import Contract, EventDecoder, Tx
@@ -18,8 +18,11 @@ from breakwater.engine.base import Engine
 CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1}
 TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
 SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
-TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1}
+TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}
 VAULT_ACCOUNT: Final = 1
+SCALE: Final = 10**9
+"""Units of the funding index per micro-USDC."""
+_PAGE: Final = 200
 UNLIMITED: Final = 2**256 - 1
 """An ERC-20 allowance that never runs out."""
 
@@ -190,6 +193,14 @@ class Venue:
         self.mint(self.owner, amount, self.vault)
         return self.vault.send("contribute", amount, sender=self.owner)
 
+    def rows(self, accounts: Sequence[int]) -> list[Any]:
+        """Money and margin of any number of accounts, in order, as `Lens.accounts` gives them."""
+        return [row for page in _pages(accounts) for row in self.lens.call("accounts", page)]
+
+    def positions(self, market: int, accounts: Sequence[int]) -> list[Any]:
+        """Positions of any number of accounts in one market, in order."""
+        return [r for page in _pages(accounts) for r in self.lens.call("positions", market, page)]
+
     def set_prices(self, prices: list[int]) -> Tx:
         """One oracle epoch: a price in ticks for every market, in order of market id."""
         return self.oracle.send("update", prices, sender=self.reporter)
@@ -204,7 +215,13 @@ class Venue:
         price: int,
         tif: str = "gtc",
     ) -> Tx:
-        """An order of `size` lots at `price` ticks, "gtc" or "ioc"."""
+        """An order of `size` lots at `price` ticks; `tif` is a key of TIME_IN_FORCE."""
         return self.order_book.send(
             "place", account, market, is_buy, size, price, TIME_IN_FORCE[tif], sender=trader
         )
+
+
+def _pages(accounts: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many ids at a time as one read of the Lens takes."""
+    for start in range(0, len(accounts), _PAGE):
+        yield accounts[start : start + _PAGE]

@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from breakwater.artifacts import ROOT, ArtifactError
 from breakwater.contract import ContractError
 from breakwater.crash import Crash, SetupError
 from breakwater.engine import Engine, EngineError, Reverted
+from breakwater.files import replace_text
 from breakwater.ledger import InsolvencyError
 from breakwater.scenario import ScenarioError, load
 
@@ -73,16 +73,6 @@ def _find(scenario: str) -> Path:
         )
     # Errors name the file as one would from here.
     return Path(os.path.relpath(path))
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    """In one step, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump(result, file, indent=2)
-        file.write("\n")
-    Path(file.name).chmod(0o644)
-    os.replace(file.name, path)
 
 
 def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], list[expect.Check]]:
@@ -187,7 +177,7 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
         raise click.ClickException(f"refused by the venue: {error.reason}{notes}") from None
     except (ArtifactError, ContractError, EngineError) as error:
         raise click.ClickException(str(error)) from None
-    _write(target, result)
+    replace_text(target, json.dumps(result, indent=2) + "\n")
 
     console = Console(highlight=False)
     if not console.is_terminal:

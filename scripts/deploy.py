@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +24,7 @@ from breakwater import units
 from breakwater.artifacts import ROOT, ArtifactError
 from breakwater.engine import EngineError, Reverted
 from breakwater.engine.ape import ApeEngine
+from breakwater.files import replace_text
 from breakwater.venue import Venue
 
 CODE_LIMIT = 24_576
@@ -116,15 +115,6 @@ def _same_chain(provider: Any) -> None:
         )
 
 
-def _save(path: Path, addresses: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump(addresses, file, indent=2)
-        file.write("\n")
-    Path(file.name).chmod(0o644)
-    os.replace(file.name, path)
-
-
 def _table(provider: Any, venue: Venue) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("contract", no_wrap=True)
@@ -212,7 +202,8 @@ def cli(
     parts = (network.ecosystem.name, network.name, provider.name)
     target = out or ROOT / "out" / "deploy" / f"{'-'.join(parts)}.json"
     # With the first block of its logs, for whoever reads them later.
-    _save(target, venue.addresses() | {"block": str(engine.first_block)})
+    saved = venue.addresses() | {"block": str(engine.first_block)}
+    replace_text(target, json.dumps(saved, indent=2) + "\n")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=100)

@@ -23,8 +23,9 @@ from click.core import ParameterSource
 from breakwater.artifacts import ROOT, ArtifactError
 from breakwater.contract import ContractError
 from breakwater.engine import EngineError, Reverted
-from breakwater.trader import TIME_IN_FORCE, TradeError, Trader
+from breakwater.trader import TradeError, Trader
 from breakwater.units import UnitError
+from breakwater.venue import TIME_IN_FORCE
 
 
 def _account(name: str | None) -> AccountAPI:
