@@ -566,7 +566,7 @@ def _settlement(bench: _Bench) -> _Rows:
     bench.govern("settle_market", 0, PRICE + 5)
     keeper = bench.engine.actor("keeper")
     for name, account in (("first of the market", long), ("last of the market", short)):
-        tx = bench.venue.clearinghouse.send("close_settled", account, 0, sender=keeper)
+        tx = bench.venue.liquidator.send("close_settled", account, 0, sender=keeper)
         yield f"close_settled: {name}", _gas(tx)
 
 

@@ -23,8 +23,8 @@
 
 @custom:kill The guardian halts a market: what adds risk is refused there, reducing, liquidation and
              ADL go on. A day later the owner may settle it at a stated price, and anyone may close
-             any position in it. Deposits and withdrawals are never halted; a flat account can
-             always withdraw.
+             any position in it (the liquidator does); money goes out again once all are closed.
+             Deposits and withdrawals are never halted otherwise.
 """
 from ethereum.ercs import IERC20
 from .interfaces import IClearinghouse
@@ -58,21 +58,19 @@ MAX_MARKETS: constant(uint256) = 64
 # Legs of one account, so that a margin check has a bound.
 MAX_LEGS: constant(uint256) = 8
 MAX_TIERS: constant(uint256) = 5
-# Open interest that no cap exceeds; keeps sums of sizes within the ledger's words.
-MAX_OPEN_INTEREST: constant(uint256) = 2**54
 # One deposit; keeps every sum far below the range of the ledger's integers.
 MAX_DEPOSIT: constant(uint256) = 2**80
-# At the open-interest cap an order may be no further than this beyond the mark.
-CAP_BAND: constant(uint256) = 10_000
 PPM: constant(uint256) = 10**6
 BEYOND: constant(String[48]) = "margin: withdrawal beyond free margin"
 STALE: constant(String[48]) = "oracle: stale price"
+HALTED: constant(String[48]) = "clearinghouse: market halted"
+REDUCE_ONLY: constant(String[48]) = "clearinghouse: reduce only, a loss is uninsured"
 
 # Outcome of a fill that the order book asked for.
 FILLED: constant(uint256) = 0
 MAKER_REFUSED: constant(uint256) = 1
 SAME_OWNER: constant(uint256) = 2
-MAKER_STALE: constant(uint256) = 3
+MAKER_WAITS: constant(uint256) = 3
 
 
 event Wired:
@@ -148,6 +146,10 @@ _estates: HashMap[uint256, HashMap[bool, uint256]]
 settlement_account: public(HashMap[uint256, uint256])
 # Funding index at which a settled market stands still.
 settlement_index: public(HashMap[uint256, int256])
+
+# Bit m is set from the settlement of market m until its last position is closed: until then a loser
+# may still leave a hole there, and nobody's money goes out.
+settling: public(uint256)
 
 # Bit m is set while an ADL round works in market m: no trade there, and nobody with a position
 # there changes anywhere but by the round.
@@ -256,6 +258,8 @@ def open_settlement(market: uint256) -> uint256:
     assert self.frozen_markets & (1 << market) == 0, "clearinghouse: adl round open"
     account: uint256 = ledger._open_account(self.deleverager, ledger.Kind.ESTATE)
     self.settlement_account[market] = account
+    if ledger._open_interest(market) != 0:
+        self.settling |= 1 << market
     mark: uint256 = 0
     is_fresh: bool = False
     mark, is_fresh, self.settlement_index[market] = staticcall oracle.read(market)
@@ -395,6 +399,8 @@ def sweep_fees():
     ledger._spend_fees(repaid)
     left: uint256 = ledger.fees
     treasury: uint256 = self.treasury
+    # More equity would lower its rank.
+    assert not self._is_frozen(treasury), "clearinghouse: adl round open"
     to_vault: uint256 = left if treasury == 0 else left * self.vault_share // PPM
     ledger._pay_out_fees(self.vault_account, to_vault)
     if left != to_vault:
@@ -407,25 +413,6 @@ def sweep_fees():
         treasury_cash=ledger.cash[treasury],
         uninsured=ledger.uninsured,
     )
-
-
-@external
-def close_settled(account: uint256, market: uint256):
-    """
-    @notice Closes a position in a settled market at the settlement price. Anyone, for any account
-            but an estate (whose lots the deleverager closes).
-    """
-    terms: risk_terms.Terms = risk_terms.unpack(self.terms[market])
-    assert terms.settled, "clearinghouse: market not settled"
-    assert not ledger._is(account, ledger.Kind.ESTATE), "clearinghouse: an estate"
-    size: int256 = position_codec.unpack(ledger._positions[account][market]).size
-    assert size != 0, "clearinghouse: no position"
-    lots: uint256 = convert(abs(size), uint256)
-    other: uint256 = self.settlement_account[market]
-    if size > 0:
-        self._exchange(market, other, account, lots, lots * terms.settlement)
-    else:
-        self._exchange(market, account, other, lots, lots * terms.settlement)
 
 
 # --- What the venue's other contracts may ask for ------------------------------------------------
@@ -446,9 +433,10 @@ def fill(
             the fees.
     @dev The taker is asked first and reverts if it fails, so that nobody without margin touches
          the book. A maker who fails is not filled (the book cancels it and goes on); one who would
-         add risk at a stale price is passed over. The liquidated side is exempt from margin check
+         add risk while the market takes none (stale, halted, a loss uninsured) is passed over. The
+         liquidated side is exempt from margin check
          and fee: what bounds it is the liquidator's limit.
-    @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_STALE.
+    @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_WAITS.
     """
     assert msg.sender == self.order_book, "clearinghouse: order book only"
     if ledger._owner(taker) == ledger._owner(maker):
@@ -471,9 +459,12 @@ def fill(
         market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
     )
     if len(refusal) != 0:
-        # Passed over while this market has no price; for want of one elsewhere it is its owner's fault.
+        # Passed over while this market takes no risk from anybody; for want of a price elsewhere it is
+        # its owner's fault.
+        if refusal == HALTED or refusal == REDUCE_ONLY:
+            return MAKER_WAITS
         if refusal == STALE and not staticcall oracle.is_fresh(market):
-            return MAKER_STALE
+            return MAKER_WAITS
         return MAKER_REFUSED
     ledger._charge_fee(taker, taker_fee)
     ledger._charge_fee(maker, maker_fee)
@@ -508,6 +499,8 @@ def exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, qu
     """
     self._require_waterfall()
     self._exchange(market, buyer, seller, size, quote)
+    if self.settling != 0 and ledger._open_interest(market) == 0:
+        self.settling &= ~(1 << market)
 
 
 @external
@@ -658,7 +651,7 @@ def _refusal(
     position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
     before: int256 = position.size
     after: int256 = before + size
-    if convert(abs(after), uint256) > MAX_OPEN_INTEREST:
+    if convert(abs(after), uint256) > risk_terms.MAX_OPEN_INTEREST:
         return "margin: position too large"
     margin: IClearinghouse.Margin = self._margin(account)
     mark: uint256 = 0
@@ -680,11 +673,11 @@ def _refusal(
     if not reduces:
         # Bit 24: halted.
         if (word >> 24) & 1 == 1:
-            return "clearinghouse: market halted"
+            return HALTED
         if not (margin.is_fresh and is_fresh):
             return STALE
         if ledger.uninsured != 0:
-            return "clearinghouse: reduce only, a loss is uninsured"
+            return REDUCE_ONLY
         if before == 0 and self._legs(account) >= MAX_LEGS:
             return "margin: too many positions"
         return "" if meets_initial else "margin: below initial margin"
@@ -751,8 +744,9 @@ def _require_free(account: uint256, amount: uint256):
     self._require_owner(account)
     assert amount != 0, "clearinghouse: amount is zero"
     assert not self._is_frozen(account), "clearinghouse: adl round open"
+    assert self.settling == 0, "clearinghouse: settlement under way"
     margin: IClearinghouse.Margin = self._margin(account)
-    assert margin.is_fresh, "oracle: stale price"
+    assert margin.is_fresh, STALE
     remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
     assert amount < 2**127 and margin.equity >= convert(amount + remaining, int256), BEYOND
 
@@ -866,56 +860,21 @@ def estate(market: uint256, is_long: bool) -> uint256:
 
 @view
 @external
-def order_terms(
-    account: uint256, market: uint256, is_buy: bool, size: uint256, price: uint256
-) -> IClearinghouse.OrderTerms:
+def seat(account: uint256, market: uint256) -> IClearinghouse.Seat:
     """
-    @notice What the order book must know before it takes an order. Reverts on an unknown account or
-            market, while an ADL round is open there, on a settled market, and on what the
-            open-interest cap forbids.
+    @notice All that the order book must know before it takes an order, in one call. The mark is the
+            settlement price of a settled market; an unknown account has no owner, an unknown market
+            no terms.
     """
-    owner: address = ledger._owner(account)
-    assert owner != empty(address), "clearinghouse: unknown account"
-    assert (
-        ledger._is(account, ledger.Kind.TRADER)
-    ), "clearinghouse: not a trading account"
-    self._require_market(market)
-    assert (
-        (ledger._active(account) | (1 << market)) & self.frozen_markets == 0
-    ), "clearinghouse: adl round open"
-    word: uint256 = self.terms[market]
-    terms: risk_terms.Terms = risk_terms.unpack(word)
-    assert not terms.settled, "clearinghouse: market settled"
-    at_cap: bool = (
-        terms.cap != MAX_OPEN_INTEREST and ledger._open_interest(market) >= terms.cap
-    )
-    mark: uint256 = 0
-    if at_cap or terms.band != 0:
-        mark = staticcall oracle.mark(market)
-    if at_cap:
-        held: int256 = position_codec.unpack(ledger._positions[account][market]).size
-        assert held != 0 and (held < 0) == is_buy, "clearinghouse: cap: would increase the position"
-        assert convert(abs(held), uint256) >= size, "clearinghouse: cap: would flip the position"
-        worst_at_cap: uint256 = self._worst(mark, is_buy, CAP_BAND)
-        assert (
-            price == worst_at_cap or (price < worst_at_cap) == is_buy
-        ), "clearinghouse: cap: price too aggressive"
-    worst: uint256 = max_value(uint256) if is_buy else 0
-    if terms.band != 0:
-        worst = self._worst(mark, is_buy, terms.band)
-    return IClearinghouse.OrderTerms(
-        owner=owner,
-        min_notional=terms.min_notional,
-        worst_price=worst,
-    )
-
-
-@pure
-@internal
-def _worst(mark: uint256, is_buy: bool, band: uint256) -> uint256:
-    """
-    @notice The far end of a band around the mark, ticks, rounded toward the mark.
-    """
-    if is_buy:
-        return mark * (PPM + band) // PPM
-    return self._ceil_div(mark * (PPM - band), PPM)
+    seat: IClearinghouse.Seat = empty(IClearinghouse.Seat)
+    whose: uint256 = ledger._accounts[account]
+    seat.owner = convert(whose & (2**160 - 1), address)
+    seat.is_trader = ledger._is(account, ledger.Kind.TRADER)
+    seat.is_frozen = ((whose >> 176) | (1 << market)) & self.frozen_markets != 0
+    seat.is_insured = ledger.uninsured == 0
+    seat.terms = self.terms[market]
+    seat.size = position_codec.unpack(ledger._positions[account][market]).size
+    seat.open_interest = ledger._open_interest(market)
+    index: int256 = 0
+    seat.mark, seat.is_fresh, index = self._read(market, seat.terms)
+    return seat

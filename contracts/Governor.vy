@@ -26,8 +26,6 @@ exports: (ownable.owner, ownable.transfer_ownership)
 MAX_TIERS: constant(uint256) = 5
 MAX_LEVERAGE: constant(uint256) = 100
 MAX_FEE: constant(uint256) = 10_000
-# Open interest that no cap exceeds; keeps sums of sizes within the ledger's words.
-MAX_OPEN_INTEREST: constant(uint256) = 2**54
 PPM: constant(uint256) = 10**6
 SETTLEMENT_DELAY: constant(uint256) = 86_400
 
@@ -135,7 +133,7 @@ def add_market(
         min_notional=min_notional,
     )
     self._set_tiers(market, [0], [max_leverage])
-    self._set_trading_terms(market, 0, 0, 0, min_notional, MAX_OPEN_INTEREST)
+    self._set_trading_terms(market, 0, 0, 0, min_notional, risk_terms.MAX_OPEN_INTEREST)
     return market
 
 
@@ -223,7 +221,7 @@ def _set_trading_terms(
     assert taker_fee <= MAX_FEE and maker_fee <= MAX_FEE, "governor: fee above 1%"
     assert band < PPM, "governor: band out of range"
     assert min_notional < 2**64, "governor: minimum notional out of range"
-    assert open_interest_cap <= MAX_OPEN_INTEREST, "governor: cap out of range"
+    assert open_interest_cap <= risk_terms.MAX_OPEN_INTEREST, "governor: cap out of range"
     terms: risk_terms.Terms = self._terms(market)
     terms.taker_fee = taker_fee
     terms.maker_fee = maker_fee

@@ -39,6 +39,8 @@ PPM: constant(uint256) = 10**6
 # account below maintenance finds no price within its limit.
 UNDERWATER: constant(uint256) = 0
 UNFILLABLE: constant(uint256) = 1
+# Kind of an estate's account.
+ESTATE: constant(uint256) = 8
 
 
 struct Leg:
@@ -223,11 +225,45 @@ def _close_settled(
         market: uint256 = bits.lowest(legs)
         legs &= legs - 1
         if staticcall clearinghouse.settlement_account(market) != 0:
-            extcall clearinghouse.close_settled(account, market)
+            self._close_at_settlement(account, market)
             closed = True
     if closed:
         return staticcall clearinghouse.margin(account)
     return margin
+
+
+@external
+def close_settled(account: uint256, market: uint256):
+    """
+    @notice Closes a position in a settled market at the settlement price. Anyone, for any account
+            but an estate (whose lots the deleverager closes).
+    @dev What a loser lacks once it has no position left is booked in the same call: insurance pays,
+         the rest is written off.
+    """
+    assert (
+        staticcall clearinghouse.settlement_account(market) != 0
+    ), "clearinghouse: market not settled"
+    assert (
+        staticcall clearinghouse.account_kind(account) != ESTATE
+    ), "clearinghouse: an estate"
+    assert not staticcall clearinghouse.is_frozen(account), "clearinghouse: adl round open"
+    self._close_at_settlement(account, market)
+    equity: int256 = staticcall clearinghouse.cash(account)
+    if equity < 0 and staticcall clearinghouse.active_markets(account) == 0:
+        self._wind_up(account, equity)
+
+
+@internal
+def _close_at_settlement(account: uint256, market: uint256):
+    size: int256 = (staticcall clearinghouse.position(account, market)).size
+    assert size != 0, "clearinghouse: no position"
+    lots: uint256 = convert(abs(size), uint256)
+    quote: uint256 = lots * staticcall clearinghouse.mark(market)
+    other: uint256 = staticcall clearinghouse.settlement_account(market)
+    if size > 0:
+        extcall clearinghouse.exchange(market, other, account, lots, quote)
+    else:
+        extcall clearinghouse.exchange(market, account, other, lots, quote)
 
 
 # --- The book ------------------------------------------------------------------------------------

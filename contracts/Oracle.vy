@@ -579,6 +579,8 @@ def _require_market(market: uint256):
 # --- Views ---------------------------------------------------------------------------------------
 
 
+# Asked by margin checks while a sample reads the book; one word, which sampling never writes.
+@reentrant
 @view
 @external
 def read(market: uint256) -> (uint256, bool, int256):

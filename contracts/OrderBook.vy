@@ -19,6 +19,7 @@ from .interfaces import IClearinghouse
 from .interfaces import IOrderBook
 from .modules import bits
 from .modules import order_codec
+from .modules import risk_terms
 from .modules import tick_tree
 
 initializes: tick_tree
@@ -36,9 +37,11 @@ MAX_QUEUE: constant(uint256) = 1000
 # Open orders of one account.
 MAX_OPEN: constant(uint256) = 128
 PPM: constant(uint256) = 10**6
+# At the open-interest cap an order may be no further than this beyond the mark.
+CAP_BAND: constant(uint256) = 10_000
 # Of a fill that the clearinghouse did not make.
 SAME_OWNER: constant(uint256) = 2
-MAKER_STALE: constant(uint256) = 3
+MAKER_WAITS: constant(uint256) = 3
 
 struct OpenOrder:
     order_id: uint256
@@ -59,7 +62,7 @@ flag Reason:
     STEPS
     PRICE_BAND
     REDUCE_ONLY
-    STALE_MAKERS
+    WAITING_MAKERS
 
 
 event OrderPlaced:
@@ -189,17 +192,24 @@ def _place(
     reduce_only: bool,
 ) -> (uint256, uint256):
     assert asked != 0 and asked <= MAX_SIZE, "book: size out of range"
-    terms: IClearinghouse.OrderTerms = staticcall clearinghouse.order_terms(
-        account, market, is_buy, asked, price
-    )
-    assert terms.owner == msg.sender, "book: not your account"
+    seat: IClearinghouse.Seat = staticcall clearinghouse.seat(account, market)
+    terms: risk_terms.Terms = self._admit(seat)
+    closable: uint256 = self._opposite(seat.size, is_buy)
     size: uint256 = asked
     if reduce_only:
-        size = min(asked, self._closable(account, market, is_buy))
+        size = min(asked, closable)
         assert size != 0, "book: nothing to reduce"
-    if size * price < terms.min_notional:
+    if size > closable:
+        # It would add risk, now or when it is hit.
+        assert not terms.halted, "clearinghouse: market halted"
+        assert seat.is_insured, "clearinghouse: reduce only, a loss is uninsured"
+        assert seat.is_fresh, "oracle: stale price"
+    # What sells at the market's price, whatever its limit, is worth the mark.
+    worth: uint256 = size * (price if is_buy or tif != IMMEDIATE_OR_CANCEL else max(price, seat.mark))
+    if worth < terms.min_notional:
         # An order for all of a position is never too small: dust must find its way out.
-        assert size == self._closable(account, market, is_buy), "book: below minimum notional"
+        assert size == closable, "book: below minimum notional"
+    worst_price: uint256 = self._worst_price(seat, terms, is_buy, asked, price)
     if tif == POST_ONLY:
         if self._crosses(market, is_buy, price):
             # Void orders on top only look like a price.
@@ -208,7 +218,7 @@ def _place(
         return self._rest(account, market, is_buy, price, size, reduce_only), 0
 
     # Passive orders may rest at any distance from the mark; what trades now may not.
-    limit: uint256 = min(price, terms.worst_price) if is_buy else max(price, terms.worst_price)
+    limit: uint256 = min(price, worst_price) if is_buy else max(price, worst_price)
     left: uint256 = size
     steps: uint256 = 0
     maker_id: uint256 = 0
@@ -234,12 +244,12 @@ def _place(
         log Unfilled(account=account, market=market, size=left, reason=Reason.IMMEDIATE)
         return 0, size - left
     if self._crosses(market, is_buy, price):
-        # More to meet than one call may, orders beyond the band, or makers at a stale price.
+        # More to meet than one call may, orders beyond the band, or makers who may add no risk now.
         reason: Reason = Reason.PRICE_BAND
         if steps == MAX_STEPS:
             reason = Reason.STEPS
         elif limit == price:
-            reason = Reason.STALE_MAKERS
+            reason = Reason.WAITING_MAKERS
         log Unfilled(account=account, market=market, size=left, reason=reason)
         return 0, size - left
     return self._rest(account, market, is_buy, price, left, reduce_only), size - left
@@ -251,10 +261,65 @@ def _closable(account: uint256, market: uint256, is_buy: bool) -> uint256:
     """
     @notice Lots that an order of this side can close of the account's position.
     """
-    size: int256 = (staticcall clearinghouse.position(account, market)).size
+    return self._opposite((staticcall clearinghouse.position(account, market)).size, is_buy)
+
+
+@pure
+@internal
+def _opposite(size: int256, is_buy: bool) -> uint256:
     if size == 0 or (size < 0) != is_buy:
         return 0
     return convert(abs(size), uint256)
+
+
+@view
+@internal
+def _admit(seat: IClearinghouse.Seat) -> risk_terms.Terms:
+    """
+    @notice Reverts unless the caller may send orders for this account in this market now.
+    @return The market's terms.
+    """
+    assert seat.owner != empty(address), "clearinghouse: unknown account"
+    assert seat.is_trader, "clearinghouse: not a trading account"
+    assert seat.terms != 0, "clearinghouse: unknown market"
+    assert not seat.is_frozen, "clearinghouse: adl round open"
+    terms: risk_terms.Terms = risk_terms.unpack(seat.terms)
+    assert not terms.settled, "clearinghouse: market settled"
+    assert seat.owner == msg.sender, "book: not your account"
+    return terms
+
+
+@pure
+@internal
+def _worst_price(
+    seat: IClearinghouse.Seat, terms: risk_terms.Terms, is_buy: bool, size: uint256, price: uint256
+) -> uint256:
+    """
+    @notice Beyond this price (ticks) the order may not trade. Reverts on what the open-interest cap
+            forbids.
+    """
+    if terms.cap != risk_terms.MAX_OPEN_INTEREST and seat.open_interest >= terms.cap:
+        closable: uint256 = self._opposite(seat.size, is_buy)
+        assert closable != 0, "clearinghouse: cap: would increase the position"
+        assert closable >= size, "clearinghouse: cap: would flip the position"
+        worst_at_cap: uint256 = self._edge(seat.mark, is_buy, CAP_BAND)
+        assert (
+            price == worst_at_cap or (price < worst_at_cap) == is_buy
+        ), "clearinghouse: cap: price too aggressive"
+    if terms.band == 0:
+        return max_value(uint256) if is_buy else 0
+    return self._edge(seat.mark, is_buy, terms.band)
+
+
+@pure
+@internal
+def _edge(mark: uint256, is_buy: bool, band: uint256) -> uint256:
+    """
+    @notice The far end of a band around the mark, ticks, rounded toward the mark.
+    """
+    if is_buy:
+        return mark * (PPM + band) // PPM
+    return (mark * (PPM - band) + PPM - 1) // PPM
 
 
 @external
@@ -370,9 +435,9 @@ def _take(
     outcome: uint256 = extcall clearinghouse.fill(
         maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
     )
-    if outcome == MAKER_STALE and not liquidated:
+    if outcome == MAKER_WAITS and not liquidated:
         # Left alone: a taker who only reduces must not sweep the book for free. A liquidation
-        # cannot wait for the maker's other markets.
+        # cannot wait until the market takes risk again.
         return 0
     if outcome != 0:
         self._drop(
@@ -616,8 +681,11 @@ def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
     @notice Best prices, the last trade, and impact prices: the mean price at which `notional`
             micro-USDC would sell into the bids (rounded down) or buy from the asks (rounded up).
             Ticks; 0 where the side is empty or not that deep.
-    @dev Looks at 64 orders of a side at most, so that void ones on top cannot make it dear.
+    @dev Looks at 64 orders of a side at most, so that void ones on top cannot make it dear. An order
+         counts as far as its maker has margin for it that no better order of theirs needs, and not
+         at all if it only reduces: a price that nobody can be held to is no price.
     """
+    assert notional != 0 and notional < 2**128, "book: notional out of range"
     best_bid: uint256 = 0
     impact_bid: uint256 = 0
     best_bid, impact_bid = self._impact(market, True, notional)
@@ -642,21 +710,38 @@ def _impact(market: uint256, is_buy: bool, notional: uint256) -> (uint256, uint2
     size: uint256 = 0
     quote: uint256 = 0
     order_id: uint256 = 0
+    makers: DynArray[uint256, MAX_STEPS] = []
+    # Of each maker: margin that no order counted so far needs, micro-USDC.
+    free: DynArray[uint256, MAX_STEPS] = []
     if price != max_value(uint256):
         order_id = self._levels[(key << 24) | price] & order_codec.ID
     for _: uint256 in range(MAX_STEPS):
         if order_id == 0:
             break
         order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-        if order.nonce == self._nonce(order.account):
-            if best == 0:
-                best = order.price
+        if order.nonce == self._nonce(order.account) and not order.reduce_only:
             # The last order only as far as it is needed, rounded up to a lot.
             taken: uint256 = min(order.size, (notional - quote + price - 1) // price)
-            size += taken
-            quote += taken * price
-            if quote >= notional:
-                return best, quote // size if is_buy else (quote + size - 1) // size
+            place: uint256 = len(makers)
+            for i: uint256 in range(len(makers), bound=MAX_STEPS):
+                if makers[i] == order.account:
+                    place = i
+                    break
+            if place == len(makers):
+                margin: IClearinghouse.Margin = staticcall clearinghouse.margin(order.account)
+                makers.append(order.account)
+                free.append(
+                    convert(max(margin.equity - convert(margin.initial, int256), 0), uint256)
+                )
+            needed: uint256 = 2 * staticcall clearinghouse.maintenance(market, taken * price)
+            if free[place] >= needed:
+                free[place] -= needed
+                if best == 0:
+                    best = order.price
+                size += taken
+                quote += taken * price
+                if quote >= notional:
+                    return best, quote // size if is_buy else (quote + size - 1) // size
         order_id = order.next
         if order_id == 0:
             price = tick_tree.beyond(key, price, is_buy)

@@ -64,6 +64,12 @@ class Reader(ApeEngine):
 # --- The venue -----------------------------------------------------------------------------------
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles before any worker reads Ape's cache: two at once would write it back stale."""
+    if not hasattr(config, "workerinput"):
+        artifacts.load()
+
+
 @pytest.fixture(scope="session")
 def actors() -> dict[str, Any]:
     """Ape test accounts by role; the engine deals them out in the same order."""

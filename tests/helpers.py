@@ -39,11 +39,11 @@ NOBODY = "0x" + "00" * 20
 NOT_OWNER = "ownable: caller is not the owner"
 
 # What a fill of the clearinghouse answers.
-FILLED, MAKER_REFUSED, SAME_OWNER, MAKER_STALE = range(4)
+FILLED, MAKER_REFUSED, SAME_OWNER, MAKER_WAITS = range(4)
 
 # Order book: why an order left or a rest did not rest.
 BY_OWNER, VOID, SELF_TRADE, MAKER_MARGIN, IMMEDIATE, STEPS = (1 << bit for bit in range(6))
-PRICE_BAND, REDUCE_ONLY, STALE_MAKERS = (1 << bit for bit in range(6, 9))
+PRICE_BAND, REDUCE_ONLY, WAITING_MAKERS = (1 << bit for bit in range(6, 9))
 
 _state: Callable[[], Any] | None = None
 

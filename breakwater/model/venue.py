@@ -67,9 +67,11 @@ IMMEDIATE: Final = 16
 STEPS: Final = 32
 PRICE_BAND: Final = 64
 REDUCE_ONLY: Final = 128
-STALE_MAKERS: Final = 256
+WAITING_MAKERS: Final = 256
 
 STALE: Final = "oracle: stale price"
+HALTED: Final = "clearinghouse: market halted"
+REDUCE_ONLY_NOW: Final = "clearinghouse: reduce only, a loss is uninsured"
 BEYOND: Final = "margin: withdrawal beyond free margin"
 UNLIMITED: Final = 2**256 - 1
 NOBODY: Final = ""
@@ -820,7 +822,7 @@ class Clearinghouse(Part):
     FILLED: Final = 0
     MAKER_REFUSED: Final = 1
     SAME_OWNER: Final = 2
-    MAKER_STALE: Final = 3
+    MAKER_WAITS: Final = 3
 
     def __init__(self, venue: Venue) -> None:
         super().__init__(venue)
@@ -828,6 +830,8 @@ class Clearinghouse(Part):
         self.estates: Table[tuple[int, bool], int] = self.table(0)
         self.settlement_account: Table[int, int] = self.table(0)
         self.settlement_index: Table[int, int] = self.table(0)
+        # From settlement until the last position is closed; nobody withdraws until then.
+        self.settling: Table[int, bool] = self.table(False)
         self.vault_share = PPM
         self.treasury = 0
         self.vault_account = venue.ledger.open_account(venue.vault_address, VAULT)
@@ -931,18 +935,6 @@ class Clearinghouse(Part):
             uninsured=ledger.uninsured,
         )
 
-    def close_settled(self, sender: str, account: int, market: int) -> None:
-        """Anyone closes a position in a settled market at the settlement price."""
-        ledger = self.venue.ledger
-        terms = self.terms[market]
-        require(terms.settled, "clearinghouse: market not settled")
-        require(ledger.accounts[account].kind != ESTATE, "clearinghouse: an estate")
-        size = ledger.positions[account, market].size
-        require(size != 0, "clearinghouse: no position")
-        other = self.settlement_account[market]
-        buyer, seller = (other, account) if size > 0 else (account, other)
-        self.exchange(market, buyer, seller, abs(size), abs(size) * terms.settlement)
-
     def claims(self) -> int:
         """What all accounts together are owed, uninsured loss included, micro-USDC."""
         ledger = self.venue.ledger
@@ -978,7 +970,8 @@ class Clearinghouse(Part):
         refusal = self.refusal(market, maker, -lots, -money - maker_fee)
         if refusal:
             stale = refusal == STALE and not self.venue.oracle._is_fresh(market)
-            return self.MAKER_STALE if stale else self.MAKER_REFUSED
+            waits = stale or refusal in (HALTED, REDUCE_ONLY_NOW)
+            return self.MAKER_WAITS if waits else self.MAKER_REFUSED
         ledger.charge_fee(taker, taker_fee)
         ledger.charge_fee(maker, maker_fee)
         before = ledger.open_interest[market]
@@ -990,7 +983,10 @@ class Clearinghouse(Part):
 
     def exchange(self, market: int, buyer: int, seller: int, size: int, quote: int) -> None:
         """The ledger's primitive at the market's index of this moment."""
-        self.venue.ledger.exchange(market, self.read(market).funding, buyer, seller, size, quote)
+        ledger = self.venue.ledger
+        ledger.exchange(market, self.read(market).funding, buyer, seller, size, quote)
+        if ledger.open_interest[market] == 0:
+            self.settling[market] = False
 
     def refusal(self, market: int, account: int, size: int, quote: int) -> str:
         """Why the account may not take `size` lots for `quote` (both signed, fee included); empty
@@ -1015,11 +1011,11 @@ class Clearinghouse(Part):
         initial -= self._leg_initial(market, before, mark, position.leverage)
         if not (abs(after) < abs(before) and _sign(after) in (0, _sign(before))):
             if self.terms[market].halted:
-                return "clearinghouse: market halted"
+                return HALTED
             if not (margin.is_fresh and is_fresh):
                 return STALE
             if ledger.uninsured != 0:
-                return "clearinghouse: reduce only, a loss is uninsured"
+                return REDUCE_ONLY_NOW
             if before == 0 and len(whose.markets) >= MAX_LEGS:
                 return "margin: too many positions"
             return "" if equity >= initial else "margin: below initial margin"
@@ -1072,40 +1068,13 @@ class Clearinghouse(Part):
             return Reading(terms.settlement, True, self.settlement_index[market])
         return self.venue.oracle.read(market)
 
-    def order_terms(
-        self, account: int, market: int, is_buy: bool, size: int, price: int
-    ) -> OrderTerms:
-        """What the book must know before it takes an order. At the open-interest cap an order may
-        only reduce, and not from further than 1% beyond the mark."""
-        ledger = self.venue.ledger
-        whose = ledger.accounts[account]
-        require(whose.owner != NOBODY, "clearinghouse: unknown account")
-        require(whose.kind == TRADER, "clearinghouse: not a trading account")
-        self._require_market(market)
-        terms = self.terms[market]
-        require(not terms.settled, "clearinghouse: market settled")
-        mark = self.venue.oracle.read(market).mark
-        position = ledger.positions[account, market].size
-        if terms.cap != MAX_LOTS and ledger.open_interest[market] >= terms.cap:
-            room = closable(position, is_buy)
-            require(room != 0, "clearinghouse: cap: would increase the position")
-            require(room >= size, "clearinghouse: cap: would flip the position")
-            worst = edge_of_band(mark, is_buy, CAP_BAND)
-            require(
-                price <= worst if is_buy else price >= worst,
-                "clearinghouse: cap: price too aggressive",
-            )
-        worst_price = UNLIMITED if is_buy else 0
-        if terms.band != 0:
-            worst_price = edge_of_band(mark, is_buy, terms.band)
-        return OrderTerms(whose.owner, terms.min_notional, position, worst_price)
-
     # Checks
 
     def _require_free(self, sender: str, account: int, amount: int) -> None:
         """After the amount is gone, equity covers max(initial margin, a tenth of the notional)."""
         self._require_owner(sender, account)
         require(amount != 0, "clearinghouse: amount is zero")
+        require(not any(self.settling.values()), "clearinghouse: settlement under way")
         margin = self.margin(account)
         require(margin.is_fresh, STALE)
         remaining = max(margin.initial, ceil_div(margin.notional, 10))
@@ -1121,15 +1090,6 @@ class Clearinghouse(Part):
 
     def _pull(self, sender: str, amount: int) -> None:
         self.venue.usdc.move(sender, self.venue.house_address, amount)
-
-
-class OrderTerms(NamedTuple):
-    """What an order goes by; beyond `worst_price` ticks it may not trade."""
-
-    owner: str
-    min_notional: int
-    size: int
-    worst_price: int
 
 
 # --- The order book ------------------------------------------------------------------------------
@@ -1212,19 +1172,28 @@ class OrderBook(Part):
         reduce_only: bool,
     ) -> tuple[int, int]:
         require(0 < asked <= MAX_LOTS, "book: size out of range")
-        terms = self.venue.clearinghouse.order_terms(account, market, is_buy, asked, price)
-        require(terms.owner == sender, "book: not your account")
-        room = closable(terms.size, is_buy)
+        self._admit(sender, account, market)
+        ledger, house = self.venue.ledger, self.venue.clearinghouse
+        terms, reading = house.terms[market], house.read(market)
+        room = closable(ledger.positions[account, market].size, is_buy)
         size = min(asked, room) if reduce_only else asked
         require(size != 0, "book: nothing to reduce")
-        # An order for all of a position is never too small.
-        require(size == room or size * price >= terms.min_notional, "book: below minimum notional")
+        if size > room:
+            require(not terms.halted, HALTED)
+            require(ledger.uninsured == 0, REDUCE_ONLY_NOW)
+            require(reading.is_fresh, STALE)
+        # What sells at the market's price is worth the mark; an order for all of a position is
+        # never too small.
+        sells_at_market = not is_buy and tif == IMMEDIATE_OR_CANCEL
+        worth = size * (max(price, reading.mark) if sells_at_market else price)
+        require(size == room or worth >= terms.min_notional, "book: below minimum notional")
+        worst_price = self._worst_price(market, reading.mark, room, is_buy, asked, price)
         if tif == POST_ONLY:
             if self._crosses(market, is_buy, price):
                 self._purge(market, not is_buy, MAX_STEPS)
             require(not self._crosses(market, is_buy, price), "book: post only would trade")
             return self._rest(account, market, is_buy, price, size, reduce_only), 0
-        limit = min(price, terms.worst_price) if is_buy else max(price, terms.worst_price)
+        limit = min(price, worst_price) if is_buy else max(price, worst_price)
         left, steps = self._match(account, market, is_buy, size, limit)
         filled = size - left
         if left == 0:
@@ -1232,11 +1201,39 @@ class OrderBook(Part):
         if tif == IMMEDIATE_OR_CANCEL:
             return self._unfilled(account, market, left, IMMEDIATE), filled
         if self._crosses(market, is_buy, price):
-            reason = STALE_MAKERS if limit == price else PRICE_BAND
+            reason = WAITING_MAKERS if limit == price else PRICE_BAND
             if steps == MAX_STEPS:
                 reason = STEPS
             return self._unfilled(account, market, left, reason), filled
         return self._rest(account, market, is_buy, price, left, reduce_only), filled
+
+    def _admit(self, sender: str, account: int, market: int) -> None:
+        """Whether the caller may send orders for the account in the market now."""
+        whose = self.venue.ledger.accounts[account]
+        house = self.venue.clearinghouse
+        require(whose.owner != NOBODY, "clearinghouse: unknown account")
+        require(whose.kind == TRADER, "clearinghouse: not a trading account")
+        require(market < house.market_count, "clearinghouse: unknown market")
+        require(not house.terms[market].settled, "clearinghouse: market settled")
+        require(whose.owner == sender, "book: not your account")
+
+    def _worst_price(
+        self, market: int, mark: int, room: int, is_buy: bool, size: int, price: int
+    ) -> int:
+        """Beyond it the order may not trade. At the open-interest cap an order may only reduce, and
+        not from further than 1% beyond the mark."""
+        terms = self.venue.clearinghouse.terms[market]
+        if terms.cap != MAX_LOTS and self.venue.ledger.open_interest[market] >= terms.cap:
+            require(room != 0, "clearinghouse: cap: would increase the position")
+            require(room >= size, "clearinghouse: cap: would flip the position")
+            worst = edge_of_band(mark, is_buy, CAP_BAND)
+            require(
+                price <= worst if is_buy else price >= worst,
+                "clearinghouse: cap: price too aggressive",
+            )
+        if terms.band == 0:
+            return UNLIMITED if is_buy else 0
+        return edge_of_band(mark, is_buy, terms.band)
 
     def _match(
         self, account: int, market: int, is_buy: bool, size: int, limit: int
@@ -1260,7 +1257,8 @@ class OrderBook(Part):
 
     def take(self, maker_id: int, taker: int, wanted: int, liquidated: bool) -> int:
         """Trades up to `wanted` lots against a live order; returns the lots. 0: it was dropped, or
-        passed over, as it would add risk at a stale price; a liquidation drops it then too."""
+        passed over, as it would add risk while the market takes none; a liquidation drops it
+        then too."""
         maker = self.orders[maker_id]
         size = min(wanted, maker.size)
         most: int | None = None
@@ -1274,7 +1272,7 @@ class OrderBook(Part):
         outcome = house.fill(
             maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
         )
-        if outcome == house.MAKER_STALE and not liquidated:
+        if outcome == house.MAKER_WAITS and not liquidated:
             return 0
         if outcome == house.SAME_OWNER:
             return self._drop(maker_id, SELF_TRADE)
@@ -1452,21 +1450,32 @@ class OrderBook(Part):
 
     def quotes(self, market: int, notional: int) -> Quotes:
         """Best prices, last trade, and the mean prices at which `notional` micro-USDC would sell
-        (rounded down) or buy (rounded up), from the first 64 orders of each side."""
+        (rounded down) or buy (rounded up), from the first 64 orders of each side. An order counts
+        as far as its maker has margin for it that no better order of theirs needs."""
+        require(0 < notional < 2**128, "book: notional out of range")
         best_bid, impact_bid = self._impact(market, True, notional)
         best_ask, impact_ask = self._impact(market, False, notional)
         return Quotes(best_bid, best_ask, self.last_trade[market], impact_bid, impact_ask)
 
     def _impact(self, market: int, is_buy: bool, notional: int) -> tuple[int, int]:
+        house = self.venue.clearinghouse
         best = size = quote = 0
+        free: dict[int, int] = {}
         for met, order in enumerate(self.queue(market, is_buy)):
             if met == MAX_STEPS:
                 break
-            if self._is_void(order):
+            if self._is_void(order) or order.reduce_only:
                 continue
-            best = best or order.price
             # The last order only as far as it is needed, rounded up to a lot.
             taken = min(order.size, ceil_div(notional - quote, order.price))
+            if order.account not in free:
+                margin = house.margin(order.account)
+                free[order.account] = max(margin.equity - margin.initial, 0)
+            needed = 2 * house.maintenance(market, taken * order.price)
+            if needed > free[order.account]:
+                continue
+            free[order.account] -= needed
+            best = best or order.price
             size += taken
             quote += taken * order.price
             if quote >= notional:
@@ -1523,7 +1532,7 @@ class Liquidator(Owned):
         self.venue.order_book.void_all(account)
         for market in whose.markets:
             if house.settlement_account[market]:
-                house.close_settled(sender, account, market)
+                self._close_at_settlement(account, market)
         left, more = min(max_steps, MAX_LIQUIDATION_STEPS), False
         for market in ledger.accounts[account].markets:
             margin = house.margin(account)
@@ -1536,6 +1545,24 @@ class Liquidator(Owned):
         if not more and margin.equity < 0:
             self._wind_up(account, -margin.equity)
         return more
+
+    def close_settled(self, sender: str, account: int, market: int) -> None:
+        """Anyone closes a position in a settled market at the settlement price; what a loser
+        without another position lacks is paid or written off at once."""
+        house, ledger = self.venue.clearinghouse, self.venue.ledger
+        require(house.settlement_account[market] != 0, "clearinghouse: market not settled")
+        require(ledger.accounts[account].kind != ESTATE, "clearinghouse: an estate")
+        self._close_at_settlement(account, market)
+        if not ledger.accounts[account].active and ledger.cash[account] < 0:
+            self._wind_up(account, -ledger.cash[account])
+
+    def _close_at_settlement(self, account: int, market: int) -> None:
+        house = self.venue.clearinghouse
+        size = self.venue.ledger.positions[account, market].size
+        require(size != 0, "clearinghouse: no position")
+        other = house.settlement_account[market]
+        buyer, seller = (other, account) if size > 0 else (account, other)
+        house.exchange(market, buyer, seller, abs(size), abs(size) * house.read(market).mark)
 
     def _sell(self, account: int, market: int, equity: int, max_steps: int) -> tuple[int, bool]:
         """Closes one leg into the book. Returns the steps used and whether they ran out."""
@@ -1737,6 +1764,7 @@ class Governor(Owned):
             self.venue.deleverager_address, ESTATE
         )
         house.settlement_index[market] = self.venue.oracle.read(market).funding
+        house.settling[market] = self.venue.ledger.open_interest[market] != 0
 
     def _change(self, market: int, **values: Any) -> None:
         terms = self.venue.clearinghouse.terms

@@ -11,6 +11,9 @@
         A tier beyond the first is a word of its own: bound 96 | leverage 8 | deduction 96.
 """
 
+# Open interest that no cap exceeds; keeps sums of sizes within the ledger's words.
+MAX_OPEN_INTEREST: constant(uint256) = 2**54
+
 
 struct Terms:
     # Price of a settled market, ticks.

@@ -31,7 +31,7 @@ def _halted_for_a_day(bench: Bench, *prices: int) -> None:
 
 def _close(bench: Bench, name: str, market: int) -> None:
     """Anyone may."""
-    bench.send("clearinghouse", "close_settled", "passer-by", bench.ids[name], market)
+    bench.send("liquidator", "close_settled", "passer-by", bench.ids[name], market)
 
 
 def test_halt_leaves_the_way_out_open() -> None:
@@ -39,19 +39,18 @@ def test_halt_leaves_the_way_out_open() -> None:
     for name in ("long", "maker"):
         bench.account(name, "1000")
     bench.hold("long", 0, "10", "100")
+    bench.bid("maker", 0, "1", "100")
     bench.govern("halt", 0)
-    bench.ask("counterparty", 0, "1", "100")
     for name in ("long", "maker"):
         with pytest.raises(Reverted, match="clearinghouse: market halted"):
             bench.bid(name, 0, "1", "100")
-    # A maker who would add risk is cancelled.
-    bench.cancel_all("counterparty")
-    bench.bid("maker", 0, "1", "100")
-    assert bench.ask("long", 0, "1", "100").one("OrderCancelled").account == bench.ids["maker"]
-    bench.cancel_all("long")
-    bench.bid("counterparty", 0, "11", "100")
     with pytest.raises(Reverted, match="clearinghouse: market halted"):
-        bench.ask("long", 0, "11", "100")
+        bench.ask("counterparty", 0, "1", "100")
+    for name in ("long", "counterparty"):
+        with pytest.raises(Reverted, match="clearinghouse: market halted"):
+            bench.place(name, 0, name != "long", 1_001, 1_000_000)
+    # A maker who would add risk is passed over.
+    bench.bid("counterparty", 0, "10", "100")
     # Both sides of it only reduce.
     assert bench.ask("long", 0, "10", "100").one("Filled").size == 1_000
     bench.withdraw("long", "1000")
@@ -179,7 +178,7 @@ def test_lots_of_an_estate_do_not_hold_up_a_settlement() -> None:
     assert bench.uninsured() == 50 * 10**6
     _halted_for_a_day(bench, 970_000)
     with pytest.raises(Reverted, match="clearinghouse: an estate"):
-        bench.send("clearinghouse", "close_settled", "passer-by", bench.estate(0, True), 0)
+        bench.send("liquidator", "close_settled", "passer-by", bench.estate(0, True), 0)
     with pytest.raises(Reverted, match="deleverager: market settled"):
         bench.retry(0, True)
     bench.send("deleverager", "close_settled", "passer-by", 0, True, 10)

@@ -35,7 +35,7 @@ EVENTS = (
     "reduce-only order dropped",
     "steps ran out",
     "stopped by the price band",
-    "stopped by makers at a stale price",
+    "stopped by makers who may add no risk now",
     "loss written off",
     "withdrawal at a ratio",
 )
@@ -61,6 +61,7 @@ OUT_OF_REACH = {
     "clearinghouse: too many markets": "64 of them would slow every step",
     "oracle: too many markets": "as above",
     "clearinghouse: no such holder": "of a view",
+    "book: notional out of range": "of a view",
     "clearinghouse: token transfer failed": "the test token reverts instead",
     "vault: token transfer failed": "as above",
     "vault: token approval failed": "as above",

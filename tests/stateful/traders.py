@@ -209,7 +209,7 @@ _REASONS = {
     model.STEPS: "steps ran out",
     model.PRICE_BAND: "stopped by the price band",
     model.REDUCE_ONLY: "reduce-only order dropped",
-    model.STALE_MAKERS: "stopped by makers at a stale price",
+    model.WAITING_MAKERS: "stopped by makers who may add no risk now",
 }
 
 
@@ -1078,7 +1078,7 @@ class Traders:
             by_stranger("clearinghouse", "withdraw", 999, 5),
             by_stranger("clearinghouse", "set_leverage", self.maker, 0, 1),
             by_stranger("clearinghouse", "open_isolated_account", many),
-            by_stranger("clearinghouse", "close_settled", self.maker, 0),
+            by_stranger("liquidator", "close_settled", self.maker, 0),
             lambda: self._money_mistake("withdraw", self.maker, 0),
             lambda: self._money_mistake("set_leverage", self.maker, 0, 101),
             lambda: self._money_mistake("set_leverage", self.maker, many, 1),
@@ -1550,18 +1550,20 @@ class Traders:
         self.do("governor", "halt", self.owner, market)
         for account in self.rng.sample(self.accounts, 3):
             self.place(account, market, True, self.lots(market, 500 * USDC), price)
+        for account in self.rng.sample(self.accounts, 3):
+            self.do("clearinghouse", "withdraw", self.owner_of(account), account, 1)
         everybody = list(range(1, self.model.ledger.account_count + 1))
         self.rng.shuffle(everybody)
         for account in everybody:
             if self.size_of(account, market) or self.rng.random() < 0.3:
                 if account in gamblers and self.rng.random() < 0.5:
                     continue
-                self.do("clearinghouse", "close_settled", self.stranger, account, market)
+                self.do("liquidator", "close_settled", self.stranger, account, market)
         for account in (
             self.model.clearinghouse.settlement_account[market],
             self.model.clearinghouse.estates[market, True],
         ):
-            self.do("clearinghouse", "close_settled", self.stranger, account, market)
+            self.do("liquidator", "close_settled", self.stranger, account, market)
         for account in [*gamblers, *self.accounts]:
             if account in gamblers or self.model.clearinghouse.margin(account).equity < 0:
                 self.do("liquidator", "liquidate", self.stranger, account, 64)

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import (
     FILLED,
     MAKER_REFUSED,
-    MAKER_STALE,
+    MAKER_WAITS,
     MAX_SIZE,
     SAME_OWNER,
     USDC,
@@ -189,7 +189,14 @@ def test_a_maker_who_would_add_risk_at_a_stale_price_is_not_asked_to(
     bare.fill(True, 100, X_PRICE)
     wait(3_700)
     chain.mine()
-    assert bare.outcome(False, 40, X_PRICE, maker=bare.winner) == MAKER_STALE
+    assert bare.outcome(False, 40, X_PRICE, maker=bare.winner) == MAKER_WAITS
+    assert bare.outcome(False, 40, X_PRICE) == FILLED
+
+
+def test_a_maker_who_would_add_risk_while_a_loss_is_uninsured_is_not_asked_to(bare: Any) -> None:
+    bare.fill(True, 100, X_PRICE)
+    bare.house.write_off(bare.winner, 1, sender=bare.waterfall)
+    assert bare.outcome(False, 40, X_PRICE, maker=bare.winner) == MAKER_WAITS
     assert bare.outcome(False, 40, X_PRICE) == FILLED
 
 

@@ -61,6 +61,7 @@ def settle(governor: Any, owner: Any, wait: Any) -> Any:
 def test_they_close_at_the_price_and_somebody_bears_the_change(
     deleverager: Any,
     clearinghouse: Any,
+    liquidator: Any,
     lots: list[int],
     settle: Any,
     stranger: Any,
@@ -86,7 +87,7 @@ def test_they_close_at_the_price_and_somebody_bears_the_change(
     assert clearinghouse.uninsured() == uninsured * USDC
     estate = clearinghouse.estate(X, True)
     assert (clearinghouse.cash(estate), clearinghouse.equity(estate)) == (0, 0)
-    clearinghouse.close_settled(trader_id, X, sender=stranger)
+    liquidator.close_settled(trader_id, X, sender=stranger)
     settlement = clearinghouse.settlement_account(X)
     assert (clearinghouse.cash(settlement), clearinghouse.open_interest(X)) == (0, 0)
 

@@ -8,9 +8,11 @@ import pytest
 
 from tests.helpers import (
     FILLED,
+    GTC,
     IOC,
-    MAKER_REFUSED,
+    MAKER_WAITS,
     NOT_OWNER,
+    POST_ONLY,
     USDC,
     X_PRICE,
     Y_PRICE,
@@ -113,7 +115,7 @@ def test_a_halt_refuses_what_adds_risk_and_allows_what_reduces_it(bare: Any, own
         bare.fill(True, 1, X_PRICE, taker=bare.winner, maker=bare.trader)
     with refused(HALTED):  # a flip
         bare.fill(False, 101, X_PRICE)
-    assert bare.outcome(False, 1, X_PRICE, maker=bare.winner) == MAKER_REFUSED
+    assert bare.outcome(False, 1, X_PRICE, maker=bare.winner) == MAKER_WAITS
     assert bare.outcome(False, 100, X_PRICE) == FILLED
     bare.fill(False, 40, X_PRICE)
     assert bare.house.position(bare.trader, X).size == 60
@@ -177,10 +179,12 @@ def test_a_flat_account_may_always_ask_for_its_money(
     assert clearinghouse.cash(trader_id) == 0
 
 
-def test_orders_may_rest_in_a_halted_market_and_be_cancelled(
+def test_resting_orders_may_be_cancelled_and_none_that_adds_risk_is_taken(
     governor: Any, guardian: Any, order_book: Any, place: Any, trader: Any, trader_id: int
 ) -> None:
     place(trader_id, True)
     governor.halt(X, sender=guardian)
     order_book.cancel(1, sender=trader)
-    assert args(place(trader_id, True, tif=IOC), order_book.Filled) == []
+    for tif in (GTC, IOC, POST_ONLY):
+        with refused(HALTED):
+            place(trader_id, True, tif=tif)

@@ -114,7 +114,7 @@ def test_a_round_that_is_open_there_ends_with_what_it_has_closed(
     assert (clearinghouse.frozen_markets(), oracle.pinned(X)) == (0, False)
     assert not deleverager.advance(100, sender=keeper).events
     deleverager.close_settled(X, True, 10, sender=keeper)
-    clearinghouse.close_settled(winner_id, X, sender=keeper)
+    liquidator.close_settled(winner_id, X, sender=keeper)
     assert vault.available() == 60 * USDC  # $100 lost of $60
     assert clearinghouse.cash(clearinghouse.settlement_account(X)) == 0
     assert clearinghouse.open_interest(X) == 0
@@ -128,6 +128,7 @@ def test_only_the_governor_releases_a_round(deleverager: Any, actors: Any, role:
 
 def test_everybody_is_closed_by_anyone_and_the_settlement_account_ends_at_zero(
     clearinghouse: Any,
+    liquidator: Any,
     open_position: Any,
     settle: Any,
     stranger: Any,
@@ -147,7 +148,7 @@ def test_everybody_is_closed_by_anyone_and_the_settlement_account_ends_at_zero(
     for account, equity in expected.items():
         position = clearinghouse.position(account, X)
         assert equity == cash[account] + position.size * PRICE + position.quote
-        receipt = clearinghouse.close_settled(account, X, sender=stranger)
+        receipt = liquidator.close_settled(account, X, sender=stranger)
         buyer, seller = (settlement, account) if position.size > 0 else (account, settlement)
         assert args(receipt, clearinghouse.Exchanged) == [
             {
@@ -167,6 +168,7 @@ def test_everybody_is_closed_by_anyone_and_the_settlement_account_ends_at_zero(
 
 def test_the_order_of_closing_does_not_matter(
     clearinghouse: Any,
+    liquidator: Any,
     open_position: Any,
     settle: Any,
     stranger: Any,
@@ -179,13 +181,14 @@ def test_the_order_of_closing_does_not_matter(
     settle(1)
     for account in (maker_id, winner_id, trader_id):
         equity = clearinghouse.equity(account)
-        clearinghouse.close_settled(account, X, sender=stranger)
+        liquidator.close_settled(account, X, sender=stranger)
         assert clearinghouse.cash(account) == equity
     assert clearinghouse.cash(clearinghouse.settlement_account(X)) == 0
 
 
 def test_what_is_not_to_be_closed_is_refused(
     clearinghouse: Any,
+    liquidator: Any,
     open_position: Any,
     settle: Any,
     stranger: Any,
@@ -198,19 +201,19 @@ def test_what_is_not_to_be_closed_is_refused(
     open_position(trader_id, maker_id, 100, Y_PRICE, Y)
     for market in (X, 2, 2**256 - 1):
         with refused("clearinghouse: market not settled"):
-            house.close_settled(trader_id, market, sender=stranger)
+            liquidator.close_settled(trader_id, market, sender=stranger)
     settle()
     with refused("clearinghouse: market not settled"):
-        house.close_settled(trader_id, Y, sender=stranger)
+        liquidator.close_settled(trader_id, Y, sender=stranger)
     for account in (house.estate(X, True), house.settlement_account(X)):
         with refused("clearinghouse: an estate"):
-            house.close_settled(account, X, sender=stranger)
+            liquidator.close_settled(account, X, sender=stranger)
     for account in (winner_id, 99, 0):
         with refused("clearinghouse: no position"):
-            house.close_settled(account, X, sender=stranger)
-    house.close_settled(trader_id, X, sender=stranger)
+            liquidator.close_settled(account, X, sender=stranger)
+    liquidator.close_settled(trader_id, X, sender=stranger)
     with refused("clearinghouse: no position"):
-        house.close_settled(trader_id, X, sender=stranger)
+        liquidator.close_settled(trader_id, X, sender=stranger)
 
 
 def test_no_orders_any_more_but_cancelling(
@@ -229,6 +232,7 @@ def test_no_orders_any_more_but_cancelling(
 
 def test_its_price_is_fresh_for_ever_and_its_funding_stands_still(
     clearinghouse: Any,
+    liquidator: Any,
     oracle: Any,
     governor: Any,
     owner: Any,
@@ -257,12 +261,12 @@ def test_its_price_is_fresh_for_ever_and_its_funding_stands_still(
     assert not oracle.is_fresh(Y)
     for account, worth in zip((trader_id, maker_id), equity, strict=True):
         assert clearinghouse.margin(account).is_fresh
-        receipt = clearinghouse.close_settled(account, Y, sender=stranger)
+        receipt = liquidator.close_settled(account, Y, sender=stranger)
         assert [e["funding_index"] for e in args(receipt, clearinghouse.FundingSettled)] == [index]
         assert clearinghouse.cash(account) == worth
 
 
-@pytest.mark.parametrize("closed_first", [True, False])
+@pytest.mark.parametrize("liquidated", [True, False])
 def test_a_gap_is_paid_by_insurance_and_the_rest_is_uninsured(
     clearinghouse: Any,
     liquidator: Any,
@@ -272,18 +276,21 @@ def test_a_gap_is_paid_by_insurance_and_the_rest_is_uninsured(
     open_position: Any,
     settle: Any,
     stranger: Any,
+    winner: Any,
     winner_id: int,
-    closed_first: bool,
+    liquidated: bool,
 ) -> None:
     # $60 lose $100 at $90; the vault has $10 of the $40 that are missing
     insure(10 * USDC)
     open_position(weak, winner_id, 1_000)
     settle()
-    clearinghouse.close_settled(winner_id, X, sender=stranger)
-    if closed_first:
-        clearinghouse.close_settled(weak, X, sender=stranger)
-        assert clearinghouse.cash(weak) == -40 * USDC
-    receipt = liquidator.liquidate(weak, 10, sender=stranger)
+    liquidator.close_settled(winner_id, X, sender=stranger)
+    with refused("clearinghouse: settlement under way"):
+        clearinghouse.withdraw(winner_id, 1, sender=winner)
+    if liquidated:
+        receipt = liquidator.liquidate(weak, 10, sender=stranger)
+    else:
+        receipt = liquidator.close_settled(weak, X, sender=stranger)
     assert args(receipt, liquidator.WoundUp) == [
         {"account": weak, "equity": -40 * USDC, "insurance": 10 * USDC, "uninsured": 30 * USDC}
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import IMMEDIATE, MAX_UINT, X_PRICE, X, args, refused
+from tests.helpers import IMMEDIATE, MAX_UINT, USDC, X_PRICE, X, args, refused
 
 MARK = X_PRICE + 1
 # 1% of 1,000,001: 1,010,001.01 and 990,000.99
@@ -65,6 +65,16 @@ def test_the_whole_price_is_the_widest_limit(
     place(maker_id, True, 10**8, 1)
     receipt = order_book.place_market(trader_id, X, False, 100, 10**6, sender=trader)
     assert [e["price"] for e in args(receipt, order_book.Filled)] == [1]
+
+
+def test_a_sale_at_any_price_is_worth_the_mark(
+    order_book: Any, place: Any, set_terms: Any, trader: Any, trader_id: int, maker_id: int
+) -> None:
+    set_terms(X, min_notional=10 * USDC)
+    place(maker_id, True, 100)
+    order_book.place_market(trader_id, X, False, 10, 10**6, sender=trader)
+    with refused("book: below minimum notional"):
+        order_book.place_market(trader_id, X, False, 9, 10**6, sender=trader)
 
 
 def test_a_reduce_only_one_stops_when_it_is_flat(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import USDC, X_PRICE, X, Y, ceil_div
+from tests.helpers import USDC, X_PRICE, X, Y, ceil_div, refused
 
 
 def quotes(book: Any, notional: int, market: int = X) -> tuple[int, ...]:
@@ -107,3 +107,47 @@ def test_a_liquidation_sets_it_too(
     move_mark(960_000)
     liquidator.liquidate(weak, 10, sender=keeper)
     assert order_book.last_trade(X) == 955_000
+
+
+def test_an_order_without_margin_behind_it_is_no_price(
+    order_book: Any, open_account: Any, place: Any, quoted: None, loser: Any
+) -> None:
+    # $5 carry $100 at 20x: not quite 100 lots of this bid
+    poor = open_account(loser, 5 * USDC)
+    before = quotes(order_book, 50 * USDC)
+    place(poor, True, 200, 1_000_001)
+    assert quotes(order_book, 50 * USDC)[3] == 1_000_001  # 50 lots of it have margin
+    assert quotes(order_book, 150 * USDC) == (
+        before[0],
+        before[1],
+        0,
+        impact(BIDS, 150 * USDC, True),
+        impact(ASKS, 150 * USDC, False),
+    )
+
+
+def test_two_orders_of_one_maker_share_its_margin(
+    order_book: Any, open_account: Any, place: Any, loser: Any, maker_id: int
+) -> None:
+    poor = open_account(loser, 5 * USDC)
+    place(poor, True, 60, 999_999)
+    place(poor, True, 60, 999_998)
+    place(maker_id, True, 1_000, 990_000)
+    # the first takes 60 of the 100 lots that $5 carry at 20x; the second does not fit
+    levels = [(999_999, 60), (990_000, 1_000)]
+    assert quotes(order_book, 100 * USDC)[3] == impact(levels, 100 * USDC, True)
+
+
+def test_what_only_reduces_is_no_price(
+    order_book: Any, open_position: Any, place: Any, trader_id: int, winner_id: int
+) -> None:
+    open_position(trader_id, winner_id, 100)
+    place(winner_id, True, 100, 999_000, reduce_only=True)
+    place(winner_id, True, 100, 998_000)
+    assert quotes(order_book, USDC)[0] == 998_000
+
+
+@pytest.mark.parametrize("notional", [0, 2**128, 2**256 - 1])
+def test_a_notional_out_of_range_is_refused(order_book: Any, notional: int) -> None:
+    with refused("book: notional out of range"):
+        order_book.quotes(X, notional)

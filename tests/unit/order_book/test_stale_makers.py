@@ -1,4 +1,5 @@
-"""Makers who would add risk at a stale price: passed over, not cancelled, by takers who reduce.
+"""Makers who would add risk while the market takes none (stale, halted, a loss uninsured): passed
+over, not cancelled, by takers who reduce. New orders that would add risk are refused meanwhile.
 
 Without a price in another of its markets a maker is refused, as for want of margin.
 """
@@ -14,8 +15,9 @@ from tests.helpers import (
     IMMEDIATE,
     IOC,
     MAKER_MARGIN,
-    STALE_MAKERS,
+    POST_ONLY,
     USDC,
+    WAITING_MAKERS,
     X_PRICE,
     Y_PRICE,
     X,
@@ -84,7 +86,7 @@ def test_an_order_that_would_rest_across_them_does_not(
     wait(3_700)
     receipt = place(long, False, 100, tif=GTC)
     assert args(receipt, order_book.Unfilled) == [
-        {"account": long, "market": X, "size": 100, "reason": STALE_MAKERS}
+        {"account": long, "market": X, "size": 100, "reason": WAITING_MAKERS}
     ]
     assert not args(receipt, order_book.OrderPlaced)
     assert order_book.best(X, True) == X_PRICE
@@ -162,3 +164,50 @@ def test_a_liquidation_does_not_wait_for_them(
     ]
     assert fills(receipt, order_book) == [(stale + 1, 1_000)]
     assert clearinghouse.cash(weak) == 15 * USDC
+
+
+@pytest.fixture
+def stuffed(place: Any, long: int, maker_id: int, winner_id: int) -> int:
+    """A bid that adds risk before one that reduces. The id of the first."""
+    place(maker_id, True, 100)
+    place(winner_id, True, 40, X_PRICE - 1)
+    return maker_id
+
+
+@pytest.fixture(params=["stale", "halted"])
+def closed_to_risk(request: pytest.FixtureRequest, stuffed: int) -> str:
+    """A market that takes no risk, and the words with which it says so."""
+    reasons = {
+        "stale": "oracle: stale price",
+        "halted": "clearinghouse: market halted",
+    }
+    if request.param == "stale":
+        request.getfixturevalue("wait")(3_700)
+    else:
+        owner = request.getfixturevalue("owner")
+        request.getfixturevalue("governor").halt(X, sender=owner)
+    return reasons[request.param]
+
+
+def test_nobody_clears_the_book_for_free(
+    stuffed: int, closed_to_risk: str, order_book: Any, place: Any, long: int
+) -> None:
+    for _ in range(3):
+        receipt = place(long, False, 10, X_PRICE - 1, tif=IOC)
+        assert not args(receipt, order_book.OrderCancelled)
+        assert [e["size"] for e in args(receipt, order_book.Filled)] == [10]
+    assert [tuple(level) for level in order_book.depth(X, True, 9)] == [
+        (X_PRICE, 100),
+        (X_PRICE - 1, 10),
+    ]
+
+
+@pytest.mark.parametrize("tif", [GTC, IOC, POST_ONLY])
+def test_an_order_that_would_add_risk_is_refused(
+    stuffed: int, closed_to_risk: str, place: Any, long: int, winner_id: int, tif: int
+) -> None:
+    with refused(closed_to_risk):
+        place(stuffed, True, 1, X_PRICE - 9, tif=tif)
+    with refused(closed_to_risk):  # a flip
+        place(long, False, 101, X_PRICE + 9, tif=tif)
+    place(long, False, 100, X_PRICE + 9, tif=tif)
