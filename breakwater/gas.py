@@ -475,7 +475,7 @@ def _samples(bench: _Bench) -> _Rows:
     yield "sample: empty book, first", sample()
     yield "sample: empty book", sample()
     # Deep enough for impact prices: 6,000 USDC a side.
-    one, two = bench.traders(2, 0)
+    one, two = bench.traders(2)
     bench.place(one, True, 100 * LOTS, PRICE - 1_000)
     bench.place(two, False, 100 * LOTS, PRICE + 1_000)
     sample()
@@ -484,10 +484,10 @@ def _samples(bench: _Bench) -> _Rows:
 
 def _deep_sample(bench: _Bench) -> _Rows:
     # 64 orders of a side are the most that are looked at; these do not reach the impact depth.
-    # Far apart and each another account's: all of its reads are cold.
+    # Far apart and each another account's, with margin for it: all of its reads are cold.
     for i in range(64):
         for is_buy, price in ((True, PRICE - 1_000 - 300 * i), (False, PRICE + 1_000 + 300 * i)):
-            bench.place(bench.trader(0), is_buy, LOTS // 2, price)
+            bench.place(bench.trader(20 * MICRO), is_buy, LOTS // 2, price)
     for _ in range(2):
         tx = bench.venue.oracle.send("sample", 0, sender=bench.engine.actor("keeper"))
     sampled = tx.one("Sampled")

@@ -873,8 +873,8 @@ def seat(account: uint256, market: uint256) -> IClearinghouse.Seat:
     seat.is_frozen = ((whose >> 176) | (1 << market)) & self.frozen_markets != 0
     seat.is_insured = ledger.uninsured == 0
     seat.terms = self.terms[market]
-    seat.size = position_codec.unpack(ledger._positions[account][market]).size
-    seat.open_interest = ledger._open_interest(market)
+    cap: uint256 = risk_terms.unpack(seat.terms).cap
+    seat.is_capped = cap != risk_terms.MAX_OPEN_INTEREST and ledger._open_interest(market) >= cap
     index: int256 = 0
     seat.mark, seat.is_fresh, index = self._read(market, seat.terms)
     return seat

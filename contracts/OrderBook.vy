@@ -194,22 +194,28 @@ def _place(
     assert asked != 0 and asked <= MAX_SIZE, "book: size out of range"
     seat: IClearinghouse.Seat = staticcall clearinghouse.seat(account, market)
     terms: risk_terms.Terms = self._admit(seat)
-    closable: uint256 = self._opposite(seat.size, is_buy)
     size: uint256 = asked
-    if reduce_only:
-        size = min(asked, closable)
-        assert size != 0, "book: nothing to reduce"
-    if size > closable:
-        # It would add risk, now or when it is hit.
-        assert not terms.halted, "clearinghouse: market halted"
-        assert seat.is_insured, "clearinghouse: reduce only, a loss is uninsured"
-        assert seat.is_fresh, "oracle: stale price"
+    worst_price: uint256 = max_value(uint256) if is_buy else 0
+    if terms.band != 0:
+        worst_price = self._edge(seat.mark, is_buy, terms.band)
+    # Most orders need not know the position: its word is read only where it matters.
+    if reduce_only or terms.halted or not seat.is_insured or not seat.is_fresh or seat.is_capped:
+        closable: uint256 = self._closable(account, market, is_buy)
+        if seat.is_capped:
+            self._require_below_cap(seat.mark, closable, is_buy, asked, price)
+        if reduce_only:
+            size = min(asked, closable)
+            assert size != 0, "book: nothing to reduce"
+        if size > closable:
+            # It would add risk, now or when it is hit.
+            assert not terms.halted, "clearinghouse: market halted"
+            assert seat.is_insured, "clearinghouse: reduce only, a loss is uninsured"
+            assert seat.is_fresh, "oracle: stale price"
     # What sells at the market's price, whatever its limit, is worth the mark.
     worth: uint256 = size * (price if is_buy or tif != IMMEDIATE_OR_CANCEL else max(price, seat.mark))
     if worth < terms.min_notional:
         # An order for all of a position is never too small: dust must find its way out.
-        assert size == closable, "book: below minimum notional"
-    worst_price: uint256 = self._worst_price(seat, terms, is_buy, asked, price)
+        assert size == self._closable(account, market, is_buy), "book: below minimum notional"
     if tif == POST_ONLY:
         if self._crosses(market, is_buy, price):
             # Void orders on top only look like a price.
@@ -261,12 +267,7 @@ def _closable(account: uint256, market: uint256, is_buy: bool) -> uint256:
     """
     @notice Lots that an order of this side can close of the account's position.
     """
-    return self._opposite((staticcall clearinghouse.position(account, market)).size, is_buy)
-
-
-@pure
-@internal
-def _opposite(size: int256, is_buy: bool) -> uint256:
+    size: int256 = (staticcall clearinghouse.position(account, market)).size
     if size == 0 or (size < 0) != is_buy:
         return 0
     return convert(abs(size), uint256)
@@ -291,24 +292,18 @@ def _admit(seat: IClearinghouse.Seat) -> risk_terms.Terms:
 
 @pure
 @internal
-def _worst_price(
-    seat: IClearinghouse.Seat, terms: risk_terms.Terms, is_buy: bool, size: uint256, price: uint256
-) -> uint256:
+def _require_below_cap(
+    mark: uint256, closable: uint256, is_buy: bool, size: uint256, price: uint256
+):
     """
-    @notice Beyond this price (ticks) the order may not trade. Reverts on what the open-interest cap
-            forbids.
+    @notice At the open-interest cap an order may only reduce, and not from far beyond the mark.
     """
-    if terms.cap != risk_terms.MAX_OPEN_INTEREST and seat.open_interest >= terms.cap:
-        closable: uint256 = self._opposite(seat.size, is_buy)
-        assert closable != 0, "clearinghouse: cap: would increase the position"
-        assert closable >= size, "clearinghouse: cap: would flip the position"
-        worst_at_cap: uint256 = self._edge(seat.mark, is_buy, CAP_BAND)
-        assert (
-            price == worst_at_cap or (price < worst_at_cap) == is_buy
-        ), "clearinghouse: cap: price too aggressive"
-    if terms.band == 0:
-        return max_value(uint256) if is_buy else 0
-    return self._edge(seat.mark, is_buy, terms.band)
+    assert closable != 0, "clearinghouse: cap: would increase the position"
+    assert closable >= size, "clearinghouse: cap: would flip the position"
+    worst: uint256 = self._edge(mark, is_buy, CAP_BAND)
+    assert (
+        price == worst or (price < worst) == is_buy
+    ), "clearinghouse: cap: price too aggressive"
 
 
 @pure

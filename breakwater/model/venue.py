@@ -1176,6 +1176,7 @@ class OrderBook(Part):
         ledger, house = self.venue.ledger, self.venue.clearinghouse
         terms, reading = house.terms[market], house.read(market)
         room = closable(ledger.positions[account, market].size, is_buy)
+        worst_price = self._worst_price(market, reading.mark, room, is_buy, asked, price)
         size = min(asked, room) if reduce_only else asked
         require(size != 0, "book: nothing to reduce")
         if size > room:
@@ -1187,7 +1188,6 @@ class OrderBook(Part):
         sells_at_market = not is_buy and tif == IMMEDIATE_OR_CANCEL
         worth = size * (max(price, reading.mark) if sells_at_market else price)
         require(size == room or worth >= terms.min_notional, "book: below minimum notional")
-        worst_price = self._worst_price(market, reading.mark, room, is_buy, asked, price)
         if tif == POST_ONLY:
             if self._crosses(market, is_buy, price):
                 self._purge(market, not is_buy, MAX_STEPS)
