@@ -107,7 +107,7 @@ class Crash:
             done += 1
             self._progress("set-up", done, total)
 
-        self.venue = venue = Venue.deploy(self.engine, VenueConfig(min_interval=0, max_step=0))
+        self.venue = venue = Venue.deploy(self.engine, VenueConfig(min_interval=1, max_step=0))
         self.ledger = Ledger(venue)
         self.keeper = Keeper(self.ledger, self.engine.actor("keeper"), self._seen)
         for market in self.markets:

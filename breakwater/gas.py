@@ -191,7 +191,7 @@ class _Bench:
 
     def __init__(self, engine: RpcEngine, venue: Venue | None = None) -> None:
         self.engine = engine
-        self.venue = venue or Venue.deploy(engine, VenueConfig(min_interval=0, max_step=0))
+        self.venue = venue or Venue.deploy(engine, VenueConfig(min_interval=1, max_step=0))
         self.markets = 1
         self.owners: dict[int, str] = {}
         if venue is None:

@@ -242,8 +242,8 @@ def differences(state: State, venue: Venue) -> list[str]:
         same(f"{name} pool", state.pools.get(market, 0), house.call("funding_pool", market))
         same(f"{name} dust", state.dust.get(market, 0), house.call("funding_dust", market))
         price = venue.oracle.call("price", market)
-        if market in state.prices:
-            same(f"{name} prices", state.prices[market], (price.oracle, price.mark, price.previous))
+        stated = state.prices.get(market)
+        same(f"{name} prices", stated, (price.oracle, price.mark, price.previous))
     same("epoch", state.epoch, venue.oracle.call("epoch"))
     for account in state.accounts:
         resting = {

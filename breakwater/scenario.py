@@ -784,6 +784,8 @@ class _Meaning:
             # without its price nothing in a market can be valued
             if self._grid(("markets", symbol, "price"), market.to_ticks, market.price) is None:
                 del self.markets[symbol]
+            else:
+                self._steps(symbol, market)
         before = len(self.doc.problems)
         for index, account in self.accounts:
             self._account(index, account)
@@ -795,6 +797,17 @@ class _Meaning:
             if step is not None:
                 self._step(("path", index), step)
         self._expect()
+
+    def _steps(self, symbol: str, market: Market) -> None:
+        """The venue's own rule: one step takes less than maintenance, 1 / (2 * leverage)."""
+        step = self.venue.max_step_ppm if self.venue is not None else 0
+        if 2 * market.max_leverage * step >= 10**6:
+            self.doc.add(
+                ("markets", symbol, "max_leverage"),
+                f"{market.max_leverage}, whose maintenance rate a step of {step} ppm reaches",
+                f"at most {(10**6 - 1) // (2 * step)}, or a smaller venue.max_step, or none, which "
+                "lifts the limit",
+            )
 
     def _grid(self, loc: Loc, convert: Callable[[str], int], text: str) -> int | None:
         try:

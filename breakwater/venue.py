@@ -32,7 +32,9 @@ class VenueConfig:
     """The venue's parameters; the owner may change each of them later.
 
     `min_interval` and `stale_after` are seconds, `max_step` and `insured_band` parts per million
-    of the mark (a `max_step` of 0 lifts the limit); the rest are names from the tables above.
+    of the mark; the rest are names from the tables above. A `max_step` is below the maintenance
+    rate of every market, 1 / (2 * its highest leverage): the default fits up to 49x; 0 lifts the
+    limit, which only a laboratory should.
     """
 
     min_interval: int = 3
@@ -107,7 +109,7 @@ class Venue:
         clearinghouse.send(
             "wire", order_book, liquidator, deleverager, vault, governor, sender=owner
         )
-        oracle.send("wire", deleverager, order_book, sender=owner)
+        oracle.send("wire", deleverager, order_book, clearinghouse, sender=owner)
         oracle.send("set_reporter", reporter, True, sender=owner)
         venue = cls(
             engine,

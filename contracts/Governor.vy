@@ -12,12 +12,13 @@
 
         Fees and bands are in parts per million (100 are one basis point). No parameter here enters
         funding, so none needs an accrual before it changes; fees and margin apply from the next
-        fill on.
+        fill on. What enters it is the oracle's, which accrues first.
 @custom:kill Halting is what it is for; it cannot be halted itself.
 """
 from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
+from .interfaces import IOracle
 from .modules import risk_terms
 
 initializes: ownable
@@ -117,7 +118,7 @@ def add_market(
     @notice Adds the next market id, whose prices the oracle must have begun already. One tier, no
             fees, no band, no cap to begin with. Owner only.
     @param size_decimals A lot is 10^-size_decimals of the asset, 0 .. 6.
-    @param max_leverage 1 .. 100.
+    @param max_leverage 1 .. 100, its maintenance rate above the oracle's step.
     @param min_notional micro-USDC below which an order is refused unless it closes a position.
     """
     ownable._check_owner()
@@ -147,7 +148,7 @@ def set_tiers(
     @notice Maximum leverage by notional. Owner only.
     @param bounds Notional in micro-USDC above which each tier applies: 0 first, then rising.
     @param leverages 1 .. 100, falling: maintenance is at most 50% and its rate never falls with
-           size.
+           size. The first leaves a maintenance rate above the step of a mark, if that is limited.
     """
     ownable._check_owner()
     self._require_market(market)
@@ -181,6 +182,9 @@ def _set_tiers(
                 risk_terms.Tier(bound=bounds[i], leverage=leverage, deduction=deduction)
             ),
         )
+    # Else one epoch could take an account from above maintenance to below zero.
+    step: uint256 = staticcall IOracle(staticcall clearinghouse.oracle()).max_step()
+    assert 2 * leverages[0] * step < PPM, "governor: maintenance not above the oracle's step"
     terms: risk_terms.Terms = self._terms(market)
     terms.tiers = count
     terms.leverage = leverages[0]

@@ -18,15 +18,29 @@
             sample     what a separate, bounded call read from one book
             index      funding paid so far by one lot long, 10^-9 micro-USDC
 
-        A manipulated last trade is one input of one of three: it moves nothing by itself.
+        A manipulated last trade is one input of one of three: it moves nothing by itself. A
+        manipulated sample moves the EMA and the premium by what 1% of the price does, and by the
+        seconds it stands for.
+
+        News: a market is priced again only when a quorum of reporters has spoken of it since it was
+        priced last. A reporter who lags behind, repeats itself or speaks of other markets thus
+        helps nobody to wear the previous mark away with pokes.
+
+        Funding: an hour is due once it has ended, and accrues at the next epoch if the price was
+        fresh when it ended: at most one hour at a time, and none of an hour at whose end nobody
+        knew the price. It also accrues, by the same rule, before a change of any parameter that
+        enters it. So reporters who come a little less often than `stale_after` cost an hour's
+        funding only now and then, when an hour ends in the gap between them.
 @custom:kill Remove the reporters: prices go stale, what adds risk is refused, what reduces it still
              works.
 """
 from snekmate.auth import ownable
+from .interfaces import IClearinghouse
 from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import funding_rate
 from .modules import median
+from .modules import risk_terms
 
 initializes: ownable
 implements: IOracle
@@ -45,17 +59,30 @@ EMA_ONE: constant(int256) = 10**6
 MAX_SAMPLE_SECONDS: constant(uint256) = 60
 # A sample older than this says nothing about the book.
 MAX_SAMPLE_AGE: constant(uint256) = 120
+# What one sample may say: 1% of the oracle price, either way. A book shown for one sample that
+# stands for a whole minute thus moves the EMA by at most 60 / 210 of 1%, and the hour's premium by
+# 1% times its share of the seconds sampled: all of it, which is a funding rate of 0.12% an hour,
+# where nobody else samples. In parts per million and in parts of 10^9.
+MAX_DISTANCE: constant(int256) = 10**4
+MAX_PREMIUM: constant(int256) = 10**7
+# 6,000 USDC, what Hyperliquid uses for most coins.
+DEFAULT_IMPACT_NOTIONAL: constant(uint256) = 6_000 * 10**6
 
 
 struct Price:
     oracle: uint256
     mark: uint256
     previous: uint256
-    # When the oracle price was last the median of enough fresh reports.
+    # When the quorum-th newest report behind the oracle price was made: since then a quorum has
+    # not spoken, whenever the poke was.
     priced_at: uint256
     index: int256
     # Seconds after which it is stale: kept in the same word, since every margin check asks.
     stale_after: uint256
+    # The epoch that priced it last. Reports made since are news.
+    epoch: uint256
+    # The last hour (time // 3600) whose funding accrued or is forgone.
+    hour: uint256
 
 
 struct Sample:
@@ -73,6 +100,12 @@ struct Parameters:
     min_interval: uint256
     stale_after: uint256
     max_step: uint256
+
+
+event Wired:
+    deleverager: address
+    order_book: address
+    clearinghouse: address
 
 
 event ReporterSet:
@@ -131,6 +164,11 @@ event FundingAccrued:
     funding_index: int256
 
 
+# The hour ended while the price was stale.
+event FundingForgone:
+    market: indexed(uint256)
+
+
 event PinChanged:
     market: indexed(uint256)
     pinned: bool
@@ -156,14 +194,13 @@ quorum: public(uint256)
 # Depth at which impact prices are read, micro-USDC.
 impact_notional: public(HashMap[uint256, uint256])
 
-# Whether a report came in since the last epoch.
-has_news: public(bool)
 reporters: public(DynArray[address, MAX_REPORTERS])
-# reporter -> market -> price and time in one word
+# reporter -> market -> price 24 | time 40 | number of the last epoch before it
 _reports: HashMap[address, HashMap[uint256, uint256]]
 
 deleverager: public(address)
 order_book: public(IOrderBook)
+clearinghouse: public(IClearinghouse)
 
 
 @deploy
@@ -173,6 +210,7 @@ def __init__(min_interval: uint256, stale_after: uint256, max_step: uint256):
     """
     ownable.__init__()
     self.quorum = 1
+    log QuorumSet(quorum=1)
     self._set_parameters(min_interval, stale_after, max_step)
 
 
@@ -180,21 +218,26 @@ def __init__(min_interval: uint256, stale_after: uint256, max_step: uint256):
 
 
 @external
-def wire(deleverager: address, order_book: address):
+def wire(deleverager: address, order_book: address, clearinghouse: address):
     """
-    @notice Names the contract that may pin marks and the book that is sampled. Once, by the owner.
+    @notice Names the contract that may pin marks, the book that is sampled, and the clearinghouse,
+            which knows the leverage of the markets. Once, by the owner.
     """
     ownable._check_owner()
     assert self.deleverager == empty(address), "oracle: already wired"
-    assert deleverager != empty(address) and order_book != empty(address), "oracle: zero address"
+    assert empty(address) not in [deleverager, order_book, clearinghouse], "oracle: zero address"
     self.deleverager = deleverager
     self.order_book = IOrderBook(order_book)
+    self.clearinghouse = IClearinghouse(clearinghouse)
+    log Wired(deleverager=deleverager, order_book=order_book, clearinghouse=clearinghouse)
 
 
 @external
 def set_reporter(reporter: address, allowed: bool):
     """
-    @notice Lets `reporter` report prices, or no longer. At most 9 at a time. Owner only.
+    @notice Lets `reporter` report prices, or no longer; then what it reported is forgotten. At most
+            9 at a time, and not fewer than the quorum, but for the last one of all: that is how
+            prices are stopped. Owner only.
     """
     ownable._check_owner()
     kept: DynArray[address, MAX_REPORTERS] = []
@@ -204,6 +247,10 @@ def set_reporter(reporter: address, allowed: bool):
     if allowed:
         assert len(kept) < MAX_REPORTERS, "oracle: too many reporters"
         kept.append(reporter)
+    else:
+        assert len(kept) == 0 or len(kept) >= self.quorum, "oracle: fewer reporters than the quorum"
+        for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+            self._reports[reporter][market] = 0
     self.reporters = kept
     log ReporterSet(reporter=reporter, allowed=allowed)
 
@@ -211,10 +258,13 @@ def set_reporter(reporter: address, allowed: bool):
 @external
 def set_quorum(quorum: uint256):
     """
-    @notice How many fresh reports a price needs, 1 .. 9. Owner only.
+    @notice How many new reports a price needs, at least 1 and no more than there are reporters.
+            Funding that is due accrues before. Owner only.
     """
     ownable._check_owner()
-    assert quorum != 0 and quorum <= MAX_REPORTERS, "oracle: quorum out of range"
+    assert quorum != 0 and quorum <= len(self.reporters), "oracle: quorum out of range"
+    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        self._accrue_now(market)
     self.quorum = quorum
     log QuorumSet(quorum=quorum)
 
@@ -222,13 +272,16 @@ def set_quorum(quorum: uint256):
 @external
 def set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint256):
     """
-    @notice Owner only.
-    @param min_interval Seconds between two epochs at least, so that two quick ones cannot erase
-           the previous mark.
+    @notice Owner only. Funding that is due accrues before.
+    @param min_interval Seconds between two epochs at least, above 0, so that two quick ones cannot
+           erase the previous mark; less than the staleness of every market.
     @param stale_after Seconds after which prices are stale; more than `min_interval`, at most a
            day.
-    @param max_step Largest move of a mark in one epoch, in parts per million of it; a mark may
-           always move by one tick. 0 lifts the limit.
+    @param max_step Largest move of a mark in one epoch, in parts per million of it, below the
+           maintenance rate of every market: else one epoch takes an account from above maintenance
+           to below zero, and whoever is on both sides of it is paid by others. A mark may always
+           move by one tick. 0 lifts the limit: a setting for the laboratory, no venue is safe with
+           it.
     """
     ownable._check_owner()
     self._set_parameters(min_interval, stale_after, max_step)
@@ -236,6 +289,7 @@ def set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint25
 
 @internal
 def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint256):
+    assert min_interval != 0, "oracle: no interval between updates"
     assert stale_after > min_interval, "oracle: stale before the next update"
     assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     assert max_step <= PPM, "oracle: step above 100%"
@@ -243,6 +297,9 @@ def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint2
     self.stale_after = stale_after
     self.max_step = max_step
     for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        # The first tier's leverage is the highest: maintenance is at least half of its inverse.
+        leverage: uint256 = risk_terms.unpack(staticcall self.clearinghouse.terms(market)).leverage
+        assert 2 * leverage * max_step < PPM, "oracle: step not below maintenance"
         self._restamp(market)
     log ParametersSet(min_interval=min_interval, stale_after=stale_after, max_step=max_step)
 
@@ -250,11 +307,11 @@ def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint2
 @external
 def set_market_staleness(market: uint256, stale_after: uint256):
     """
-    @notice Seconds after which this market's price is stale; 0 for the general rule. Owner only.
+    @notice Seconds after which this market's price is stale; 0 for the general rule. Funding that
+            is due accrues before. Owner only.
     """
     ownable._check_owner()
     self._require_market(market)
-    assert stale_after == 0 or stale_after > self.min_interval, "oracle: stale before the next update"
     assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     self.market_stale_after[market] = stale_after
     self._restamp(market)
@@ -264,11 +321,13 @@ def set_market_staleness(market: uint256, stale_after: uint256):
 @external
 def set_impact_notional(market: uint256, notional: uint256):
     """
-    @notice How deep into the book impact prices are read, micro-USDC, above 0. Owner only.
+    @notice How deep into the book impact prices are read, micro-USDC, above 0. Funding that is due
+            accrues before. Owner only.
     """
     ownable._check_owner()
     self._require_market(market)
     assert notional != 0 and notional < 2**80, "oracle: impact notional out of range"
+    self._accrue_now(market)
     self.impact_notional[market] = notional
     log ImpactNotionalSet(market=market, notional=notional)
 
@@ -276,10 +335,12 @@ def set_impact_notional(market: uint256, notional: uint256):
 @external
 def add_market(price: uint256) -> uint256:
     """
-    @notice Starts the prices of the next market id. Owner only.
+    @notice Starts the prices of the next market id, once the oracle is wired. Owner only.
     @param price Ticks, 1 .. 2^24 - 1: oracle price, mark and previous mark to begin with.
     """
     ownable._check_owner()
+    # Else the step could be set without regard to the market's leverage.
+    assert self.deleverager != empty(address), "oracle: not wired"
     market: uint256 = self.market_count
     assert market < MAX_MARKETS, "oracle: too many markets"
     assert price != 0 and price <= MAX_PRICE, "oracle: price out of range"
@@ -293,12 +354,23 @@ def add_market(price: uint256) -> uint256:
             priced_at=block.timestamp,
             index=0,
             stale_after=self.stale_after,
+            epoch=self.epoch,
+            hour=block.timestamp // HOUR,
         ),
     )
-    # 6,000 USDC, what Hyperliquid uses for most coins.
-    self.impact_notional[market] = 6_000 * 10**6
+    self.impact_notional[market] = DEFAULT_IMPACT_NOTIONAL
     if market == 0:
         self.updated_at = block.timestamp
+    log PriceUpdated(
+        epoch=self.epoch,
+        market=market,
+        oracle_price=price,
+        mark=price,
+        previous_mark=price,
+        fresh=True,
+        funding_index=0,
+    )
+    log ImpactNotionalSet(market=market, notional=DEFAULT_IMPACT_NOTIONAL)
     return market
 
 
@@ -317,15 +389,19 @@ def report(prices: DynArray[uint256, MAX_MARKETS]):
 @external
 def poke():
     """
-    @notice Begins the next epoch from what was reported. Anyone, at most once in `min_interval`.
+    @notice Begins the next epoch from what was reported: every market of which a quorum of
+            reporters has spoken since it was priced last. Anyone, at most once in `min_interval`,
+            and only if there is such a market.
     """
-    self._poke()
+    # Else anyone could repeat an epoch until the previous mark equals the mark.
+    assert self._poke(), "oracle: no new report"
 
 
 @external
 def update(prices: DynArray[uint256, MAX_MARKETS]):
     """
-    @notice Report and poke in one call. Reporters only.
+    @notice Report, and the next epoch if that completes a quorum. Reporters only. Refused if it is
+            too soon for an epoch: then `report`.
     """
     self._report(prices)
     self._poke()
@@ -335,45 +411,48 @@ def update(prices: DynArray[uint256, MAX_MARKETS]):
 def _report(prices: DynArray[uint256, MAX_MARKETS]):
     assert msg.sender in self.reporters, "oracle: not a reporter"
     assert len(prices) == self.market_count, "oracle: one price per market"
+    stamp: uint256 = (self.epoch << 64) | (block.timestamp << 24)
     market: uint256 = 0
     for price: uint256 in prices:
         assert price <= MAX_PRICE, "oracle: price out of range"
-        self._reports[msg.sender][market] = (block.timestamp << 24) | price
+        self._reports[msg.sender][market] = stamp | price
         market += 1
-    self.has_news = True
     log Reported(reporter=msg.sender, prices=prices)
 
 
 @internal
-def _poke():
+def _poke() -> bool:
     """
+    @notice Whether an epoch began; nothing changed if none did.
     @dev All markets at once: one epoch number stands for one set of marks.
     """
     assert block.timestamp >= self.updated_at + self.min_interval, "oracle: too soon"
-    # Else anyone could repeat an epoch until the previous mark equals the mark.
-    assert self.has_news, "oracle: no new report"
-    self.has_news = False
-    hours: uint256 = block.timestamp // HOUR - self.updated_at // HOUR
+    # Price and time of each market's news in one word, 0: none.
+    news: DynArray[uint256, MAX_MARKETS] = []
+    has_news: bool = False
+    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+        news.append(self._reported(market, self._price(market)))
+        has_news = has_news or news[market] != 0
+    if not has_news:
+        return False
     self.epoch += 1
     self.updated_at = block.timestamp
-    for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
+    for market: uint256 in range(len(news), bound=MAX_MARKETS):
+        is_priced: bool = news[market] != 0
         price: Price = self._price(market)
-        reported: uint256 = self._reported(market, price.stale_after)
-        was_fresh: bool = self._is_fresh(price)
-        if reported != 0:
-            price.oracle = reported
-            price.priced_at = block.timestamp
-        if not self.pinned[market]:
-            # At most one hour at a time, and none while nobody knew the price.
-            if hours != 0:
-                if was_fresh and reported != 0:
-                    price.index += self._accrue(market, price)
-                self._samples[market].premium = 0
-                self._samples[market].seconds = 0
-            # A market that nobody reported keeps both: its previous mark is not worn away.
-            if reported != 0:
-                price.previous = price.mark
-                price.mark = self._stepped(price.mark, self._target(market, price))
+        if is_priced:
+            price.oracle = news[market] & MAX_PRICE
+            # Whether it was fresh when the hour ended is a question of what was reported by then.
+            if news[market] >> 24 <= block.timestamp // HOUR * HOUR:
+                price.priced_at = news[market] >> 24
+        price = self._accrue(market, price)
+        if is_priced:
+            price.priced_at = news[market] >> 24
+            price.epoch = self.epoch
+        # A market that was not priced keeps both: its previous mark is not worn away.
+        if is_priced and not self.pinned[market]:
+            price.previous = price.mark
+            price.mark = self._stepped(price.mark, self._target(market, price))
         self._store(market, price)
         log PriceUpdated(
             epoch=self.epoch,
@@ -381,26 +460,35 @@ def _poke():
             oracle_price=price.oracle,
             mark=price.mark,
             previous_mark=price.previous,
-            fresh=reported != 0,
+            fresh=is_priced,
             funding_index=price.index,
         )
+    return True
 
 
 @view
 @internal
-def _reported(market: uint256, stale_after: uint256) -> uint256:
+def _reported(market: uint256, price: Price) -> uint256:
     """
-    @notice Median of the fresh reports in ticks; 0 if they are fewer than the quorum.
+    @notice Median of the fresh reports in ticks, and from bit 24 on the time of the quorum-th newest
+            of them; 0 if fewer than the quorum were made since the market was priced last.
     """
     fresh: DynArray[uint256, MAX_REPORTERS] = []
+    times: DynArray[uint256, MAX_REPORTERS] = []
+    news: uint256 = 0
     for reporter: address in self.reporters:
         word: uint256 = self._reports[reporter][market]
-        price: uint256 = word & MAX_PRICE
-        if price != 0 and block.timestamp <= (word >> 24) + stale_after:
-            fresh.append(price)
-    if len(fresh) == 0 or len(fresh) < self.quorum:
+        reported: uint256 = word & MAX_PRICE
+        at: uint256 = (word >> 24) & (2**40 - 1)
+        if reported != 0 and block.timestamp <= at + price.stale_after:
+            fresh.append(reported)
+            times.append(at)
+            # By epochs, not by time: a report in the second of a poke may be before or after it.
+            if word >> 64 >= price.epoch:
+                news += 1
+    if news < self.quorum:
         return 0
-    return median.of(fresh)
+    return median.of(fresh) | (median.nth(times, len(times) - self.quorum) << 24)
 
 
 @view
@@ -432,19 +520,43 @@ def _stepped(mark: uint256, target: uint256) -> uint256:
 
 
 @internal
-def _accrue(market: uint256, price: Price) -> int256:
+def _accrue(market: uint256, price: Price) -> Price:
     """
-    @notice One hour's funding per lot long: oracle price * rate, in 10^-9 micro-USDC. The premium is
-            the mean over the samples since the last hour, each standing for the time before it.
+    @notice `price` with the funding that is due: of one hour, if one has ended since and the price
+            was fresh then; on its oracle price * rate, 10^-9 micro-USDC per lot long. The premium
+            is the mean over the samples since the last time, each standing for the time before it.
+            While the market is pinned its hour waits.
     """
+    accrued: Price = price
+    hour: uint256 = block.timestamp // HOUR
+    if hour == price.hour or self.pinned[market]:
+        return accrued
+    accrued.hour = hour
+    if hour * HOUR <= price.priced_at + price.stale_after:
+        premium: int256 = self._mean_premium(market)
+        rate: int256 = funding_rate.per_hour(premium)
+        accrued.index += convert(price.oracle, int256) * rate
+        log FundingAccrued(market=market, premium=premium, rate=rate, funding_index=accrued.index)
+    else:
+        log FundingForgone(market=market)
+    self._samples[market].premium = 0
+    self._samples[market].seconds = 0
+    return accrued
+
+
+@internal
+def _accrue_now(market: uint256):
+    """
+    @notice Before a parameter changes: what is due accrues by the old one.
+    """
+    self._store(market, self._accrue(market, self._price(market)))
+
+
+@view
+@internal
+def _mean_premium(market: uint256) -> int256:
     sample: Sample = self._samples[market]
-    premium: int256 = 0
-    if sample.seconds != 0:
-        premium = sample.premium // convert(sample.seconds, int256)
-    rate: int256 = funding_rate.per_hour(premium)
-    step: int256 = convert(price.oracle, int256) * rate
-    log FundingAccrued(market=market, premium=premium, rate=rate, funding_index=price.index + step)
-    return step
+    return sample.premium // convert(sample.seconds, int256) if sample.seconds != 0 else 0
 
 
 # --- Samples -------------------------------------------------------------------------------------
@@ -457,7 +569,7 @@ def sample(market: uint256):
             for the mark. Anyone, once per second at most; bounded whatever the book holds.
     @dev Only a sample moves the EMA and the premium, and by no more than the seconds it stands
          for (at most 60), so what a book shows for one transaction weighs one second if samples
-         are taken often.
+         are taken often; and its distance from the oracle price counts up to 1% of it.
     """
     self._require_market(market)
     sample: Sample = self._samples[market]
@@ -475,6 +587,7 @@ def sample(market: uint256):
         premium = convert((quotes.impact_bid - price) * 10**9 // price, int256)
     elif quotes.impact_ask != 0 and quotes.impact_ask < price:
         premium = -convert((price - quotes.impact_ask) * 10**9 // price, int256)
+    premium = max(-MAX_PREMIUM, min(premium, MAX_PREMIUM))
     sample.premium += premium * convert(elapsed, int256)
     sample.seconds += elapsed
     sample.middle = 0
@@ -489,6 +602,9 @@ def sample(market: uint256):
             convert(quotes.impact_bid + quotes.impact_ask, int256) * EMA_ONE // 2
             - convert(price, int256) * EMA_ONE
         )
+        # 1% of the price in 10^-6 ticks.
+        limit: int256 = convert(price, int256) * MAX_DISTANCE
+        distance = max(-limit, min(distance, limit))
         # weight = dt / (dt + 150): the EMA of a signal held since the last sample, to first order.
         seconds: int256 = convert(elapsed, int256)
         sample.ema += (distance - sample.ema) * seconds // (seconds + EMA_SECONDS)
@@ -524,17 +640,19 @@ def pin(market: uint256, pinned: bool):
 @internal
 def _store(market: uint256, price: Price):
     """
-    @dev One word: oracle 24 | mark 24 | previous 24 | priced_at 40 | index 96 (signed) |
-         stale_after 24.
+    @dev One word: oracle 24 | mark 24 | previous 24 | priced_at 36 | stale_after 18 | epoch 32 |
+         hour 22 | index 76 (signed): enough for 136 years of epochs a second apart, the hours until
+         2448, and 6,000 years of funding at its cap on the highest price.
     """
-    index: uint256 = convert(convert(price.index, bytes32), uint256) & (2**96 - 1)
     self._prices[market] = (
         price.oracle
         | (price.mark << 24)
         | (price.previous << 48)
         | (price.priced_at << 72)
-        | (index << 112)
-        | (price.stale_after << 208)
+        | (price.stale_after << 108)
+        | (price.epoch << 126)
+        | (price.hour << 158)
+        | (convert(convert(price.index, bytes32), uint256) << 180)
     )
 
 
@@ -546,21 +664,25 @@ def _price(market: uint256) -> Price:
         oracle=word & MAX_PRICE,
         mark=(word >> 24) & MAX_PRICE,
         previous=(word >> 48) & MAX_PRICE,
-        priced_at=(word >> 72) & (2**40 - 1),
-        # Up to the top bit, then down again: the second shift copies the sign.
-        index=convert(convert(word << 48, bytes32), int256) >> 160,
-        stale_after=word >> 208,
+        priced_at=(word >> 72) & (2**36 - 1),
+        # From the top bit down: the shift copies the sign.
+        index=convert(convert(word, bytes32), int256) >> 180,
+        stale_after=(word >> 108) & (2**18 - 1),
+        epoch=(word >> 126) & (2**32 - 1),
+        hour=(word >> 158) & (2**22 - 1),
     )
 
 
 @internal
 def _restamp(market: uint256):
     """
-    @notice Puts the staleness that applies to a market into its price's word.
+    @notice Puts the staleness that applies to a market into its price's word, after the funding
+            that is due.
     """
-    price: Price = self._price(market)
+    price: Price = self._accrue(market, self._price(market))
     own: uint256 = self.market_stale_after[market]
     price.stale_after = own if own != 0 else self.stale_after
+    assert price.stale_after > self.min_interval, "oracle: stale before the next update"
     self._store(market, price)
 
 
@@ -579,7 +701,8 @@ def _require_market(market: uint256):
 # --- Views ---------------------------------------------------------------------------------------
 
 
-# Asked by margin checks while a sample reads the book; one word, which sampling never writes.
+# The book asks the clearinghouse for margins, and that asks here, while a sample is read from the
+# book. Of what it reads a sample writes nothing.
 @reentrant
 @view
 @external
@@ -595,7 +718,8 @@ def read(market: uint256) -> (uint256, bool, int256):
 @external
 def price(market: uint256) -> Price:
     """
-    @notice Oracle price, mark and previous mark (ticks), time of the price, funding index.
+    @notice Oracle price, mark and previous mark (ticks), time of the price, funding index,
+            staleness (seconds), the epoch that priced it last, the last hour settled.
     """
     return self._price(market)
 
@@ -647,6 +771,26 @@ def is_fresh(market: uint256) -> bool:
 
 @view
 @external
+def is_coarse(market: uint256) -> bool:
+    """
+    @notice Whether one tick is more than `max_step` of the mark: then an epoch may move it by more
+            than the limit, and only what reduces risk should be allowed.
+    """
+    return self._price(market).mark * self.max_step < PPM and self.max_step != 0
+
+
+@view
+@external
+def has_news(market: uint256) -> bool:
+    """
+    @notice Whether a quorum has reported since the market was priced last: the next poke prices it.
+    """
+    self._require_market(market)
+    return self._reported(market, self._price(market)) != 0
+
+
+@view
+@external
 def last_sample(market: uint256) -> Sample:
     """
     @notice The last sample of the book, with the EMA and the premium so far.
@@ -660,10 +804,16 @@ def expected_rate(market: uint256) -> int256:
     """
     @notice The hourly rate if the hour ended now, parts of 10^9; above 0 longs pay.
     """
-    sample: Sample = self._samples[market]
-    premium: int256 = 0
-    if sample.seconds != 0:
-        premium = sample.premium // convert(sample.seconds, int256)
+    return funding_rate.per_hour(self._mean_premium(market))
+
+
+@pure
+@external
+def rate_per_hour(premium: int256) -> int256:
+    """
+    @notice An eighth of the rate for 8 hours, within the cap of 4%; parts of 10^9. A premium beyond
+            the clamp of a sample cannot arise.
+    """
     return funding_rate.per_hour(premium)
 
 

@@ -46,6 +46,8 @@ EMA_ONE: Final = 10**6
 EMA_SECONDS: Final = 150
 MAX_SAMPLE_SECONDS: Final = 60
 MAX_SAMPLE_AGE: Final = 120
+MAX_DISTANCE: Final = 10**4
+MAX_PREMIUM: Final = 10**7
 INTEREST: Final = 10**5
 FUNDING_CLAMP: Final = 5 * 10**5
 HOURLY_CAP: Final = 4 * 10**7
@@ -318,13 +320,17 @@ class Quotes(NamedTuple):
 
 
 class Price(NamedTuple):
-    """Oracle price, mark and previous mark in ticks, time of the price, funding index."""
+    """Oracle price, mark and previous mark in ticks, time of the quorum-th newest report behind it,
+    funding index; staleness in seconds, the epoch that priced it last, the last hour settled."""
 
     oracle: int
     mark: int
     previous: int
     priced_at: int
     funding: int
+    stale_after: int
+    epoch: int
+    hour: int
 
 
 class Reading(NamedTuple):
@@ -570,12 +576,12 @@ class Oracle(Owned):
         self.owner = venue.owner
         self.epoch = 0
         self.updated_at = 0
-        self.has_news = False
         self.quorum = 1
         self.reporters: tuple[str, ...] = ()
-        self.prices: Table[int, Price] = self.table(Price(0, 0, 0, 0, 0))
+        self.prices: Table[int, Price] = self.table(Price(*[0] * 8))
         self.samples: Table[int, Sample] = self.table(Sample())
-        self.reports: Table[tuple[str, int], tuple[int, int]] = self.table((0, 0))
+        self.reports: Table[tuple[str, int], tuple[int, int, int]] = self.table((0, 0, 0))
+        """Price, time and number of the last epoch before it, by reporter and market."""
         self.market_stale_after: Table[int, int] = self.table(0)
         self.impact_notional: Table[int, int] = self.table(0)
         self._set_parameters(min_interval, stale_after, max_step)
@@ -585,51 +591,63 @@ class Oracle(Owned):
         return len(self.prices)
 
     def set_reporter(self, sender: str, reporter: str, allowed: bool) -> None:
-        """Lets an address report, or no longer; at most 9."""
+        """Lets an address report, or no longer; at most 9, and at least the quorum or none."""
         self.require_owner(sender)
         kept = tuple(known for known in self.reporters if known != reporter)
         if allowed:
             require(len(kept) < MAX_REPORTERS, "oracle: too many reporters")
             kept += (reporter,)
+        else:
+            few = "oracle: fewer reporters than the quorum"
+            require(not kept or len(kept) >= self.quorum, few)
+            for market in range(self.market_count):
+                self.reports[reporter, market] = (0, 0, 0)
         self.reporters = kept
 
     def set_quorum(self, sender: str, quorum: int) -> None:
-        """Fresh reports that a price needs, 1 .. 9."""
+        """New reports that a price needs, at least 1, as many as there are reporters at most."""
         self.require_owner(sender)
-        require(1 <= quorum <= MAX_REPORTERS, "oracle: quorum out of range")
+        require(1 <= quorum <= len(self.reporters), "oracle: quorum out of range")
+        for market in range(self.market_count):
+            self._accrue_now(market)
         self.quorum = quorum
 
     def set_parameters(
         self, sender: str, min_interval: int, stale_after: int, max_step: int
     ) -> None:
-        """Seconds between epochs, seconds until stale, ppm of the mark an epoch (0: no limit)."""
+        """Seconds between epochs, seconds until stale, ppm of the mark an epoch, below every
+        market's maintenance rate (0: no limit)."""
         self.require_owner(sender)
         self._set_parameters(min_interval, stale_after, max_step)
 
     def _set_parameters(self, min_interval: int, stale_after: int, max_step: int) -> None:
+        require(min_interval != 0, "oracle: no interval between updates")
         require(stale_after > min_interval, "oracle: stale before the next update")
         require(stale_after <= DAY, "oracle: staleness above a day")
         require(max_step <= PPM, "oracle: step above 100%")
         self.min_interval = min_interval
         self.stale_after = stale_after
         self.max_step = max_step
+        for market in range(self.market_count):
+            tiers = self.venue.clearinghouse.terms[market].tiers
+            leverage = tiers[0].leverage if tiers else 0
+            require(2 * leverage * max_step < PPM, "oracle: step not below maintenance")
+            self._restamp(market)
 
     def set_market_staleness(self, sender: str, market: int, stale_after: int) -> None:
         """Seconds until this market's price is stale; 0 for the general rule."""
         self.require_owner(sender)
         self._require_market(market)
-        require(
-            stale_after == 0 or stale_after > self.min_interval,
-            "oracle: stale before the next update",
-        )
         require(stale_after <= DAY, "oracle: staleness above a day")
         self.market_stale_after[market] = stale_after
+        self._restamp(market)
 
     def set_impact_notional(self, sender: str, market: int, notional: int) -> None:
         """Depth at which impact prices are read, micro-USDC."""
         self.require_owner(sender)
         self._require_market(market)
         require(0 < notional < 2**80, "oracle: impact notional out of range")
+        self._accrue_now(market)
         self.impact_notional[market] = notional
 
     def add_market(self, sender: str, price: int) -> int:
@@ -638,10 +656,14 @@ class Oracle(Owned):
         market = self.market_count
         require(market < MAX_MARKETS, "oracle: too many markets")
         require(1 <= price <= MAX_TICK, "oracle: price out of range")
-        self.prices[market] = Price(price, price, price, self.venue.now, 0)
+        now = self.venue.now
+        self.prices[market] = Price(
+            price, price, price, now, 0, self.stale_after, self.epoch, now // HOUR
+        )
         self.impact_notional[market] = 6_000 * 10**6
         if market == 0:
-            self.updated_at = self.venue.now
+            self.updated_at = now
+        self._log_price(market, True)
         return market
 
     def report(self, sender: str, prices: Sequence[int]) -> None:
@@ -650,42 +672,47 @@ class Oracle(Owned):
         require(len(prices) == self.market_count, "oracle: one price per market")
         for market, price in enumerate(prices):
             require(price <= MAX_TICK, "oracle: price out of range")
-            self.reports[sender, market] = (self.venue.now, price)
-        self.has_news = True
+            self.reports[sender, market] = (price, self.venue.now, self.epoch)
 
     def poke(self, sender: str) -> None:
         """The next epoch, from what was reported."""
-        now = self.venue.now
-        require(now >= self.updated_at + self.min_interval, "oracle: too soon")
-        require(self.has_news, "oracle: no new report")
-        self.has_news = False
-        an_hour_ended = now // HOUR > self.updated_at // HOUR
-        self.epoch += 1
-        self.updated_at = now
-        for market in range(self.market_count):
-            self._begin_epoch(market, an_hour_ended)
+        require(self._poke(), "oracle: no new report")
 
     def update(self, sender: str, prices: Sequence[int]) -> None:
-        """Report and poke in one."""
+        """Report, and the next epoch if that completes a quorum."""
         self.report(sender, prices)
-        self.poke(sender)
+        self._poke()
 
-    def _begin_epoch(self, market: int, an_hour_ended: bool) -> None:
-        """Price, then funding of at most one hour, then mark. A market that nobody reported keeps
-        mark and previous mark; one whose price was stale or is missing accrues no funding."""
+    def _poke(self) -> bool:
+        """Whether an epoch began: a market has news."""
+        now = self.venue.now
+        require(now >= self.updated_at + self.min_interval, "oracle: too soon")
+        news = [self._reported(market) for market in range(self.market_count)]
+        if not any(price for price, _ in news):
+            return False
+        self.epoch += 1
+        self.updated_at = now
+        for market, (price, at) in enumerate(news):
+            self._begin_epoch(market, price, at)
+        return True
+
+    def _begin_epoch(self, market: int, reported: int, at: int) -> None:
+        """Price, then funding of at most one hour, then mark. A market without news keeps price,
+        mark and previous mark; one whose price was stale as the hour ended accrues no funding."""
         price = self.prices[market]
-        reported = self._reported(market)
-        was_fresh = self._is_fresh(market)
         if reported:
-            price = price._replace(oracle=reported, priced_at=self.venue.now)
-        if an_hour_ended:
-            if was_fresh and reported:
-                price = price._replace(funding=price.funding + self._accrual(market, price))
-            self.samples[market] = self.samples[market]._replace(premium=0, seconds=0)
+            price = price._replace(oracle=reported)
+            if at <= self.venue.now // HOUR * HOUR:
+                price = price._replace(priced_at=at)
+        price = self._accrue(market, price)
         if reported:
             mark = self._stepped(price.mark, self._target(market, price.oracle))
-            price = price._replace(previous=price.mark, mark=mark)
+            price = price._replace(priced_at=at, epoch=self.epoch, previous=price.mark, mark=mark)
         self.prices[market] = price
+        self._log_price(market, reported != 0)
+
+    def _log_price(self, market: int, fresh: bool) -> None:
+        price = self.prices[market]
         self.log(
             "PriceUpdated",
             epoch=self.epoch,
@@ -693,18 +720,24 @@ class Oracle(Owned):
             oracle_price=price.oracle,
             mark=price.mark,
             previous_mark=price.previous,
-            fresh=reported != 0,
+            fresh=fresh,
             funding_index=price.funding,
         )
 
-    def _reported(self, market: int) -> int:
-        """Median of the fresh reports, ticks; 0 if they are fewer than the quorum."""
-        fresh = []
+    def _reported(self, market: int) -> tuple[int, int]:
+        """Median of the fresh reports, ticks, and the time of the quorum-th newest; zeros if fewer
+        than the quorum were made since the market was priced last."""
+        fresh, times, news = [], [], 0
+        known = self.prices[market]
         for reporter in self.reporters:
-            at, price = self.reports[reporter, market]
-            if price != 0 and self.venue.now <= at + self.staleness(market):
+            price, at, epoch = self.reports[reporter, market]
+            if price != 0 and self.venue.now <= at + known.stale_after:
                 fresh.append(price)
-        return median(fresh) if fresh and len(fresh) >= self.quorum else 0
+                times.append(at)
+                news += epoch >= known.epoch
+        if news < self.quorum:
+            return 0, 0
+        return median(fresh), sorted(times, reverse=True)[self.quorum - 1]
 
     def _target(self, market: int, oracle_price: int) -> int:
         """Where the mark ought to be: the median of three, or the oracle price alone while the
@@ -722,19 +755,38 @@ class Oracle(Owned):
         step = max(1, mark * self.max_step // PPM)
         return min(target, mark + step) if target > mark else max(target, mark - step, 1)
 
-    def _accrual(self, market: int, price: Price) -> int:
-        """One hour's funding per lot long, 10^-9 micro-USDC: oracle price * hourly rate."""
-        rate = self.expected_rate(market)
-        step = price.oracle * rate
-        premium = self._mean_premium(market)
-        self.log(
-            "FundingAccrued",
-            market=market,
-            premium=premium,
-            rate=rate,
-            funding_index=price.funding + step,
-        )
-        return step
+    def _accrue(self, market: int, price: Price) -> Price:
+        """`price` with one hour's funding per lot long, 10^-9 micro-USDC, oracle price * hourly
+        rate, if an hour has ended since the last time and the price was fresh then."""
+        hour = self.venue.now // HOUR
+        if hour == price.hour:
+            return price
+        price = price._replace(hour=hour)
+        if hour * HOUR <= price.priced_at + price.stale_after:
+            rate = self.expected_rate(market)
+            price = price._replace(funding=price.funding + price.oracle * rate)
+            self.log(
+                "FundingAccrued",
+                market=market,
+                premium=self._mean_premium(market),
+                rate=rate,
+                funding_index=price.funding,
+            )
+        else:
+            self.log("FundingForgone", market=market)
+        self.samples[market] = self.samples[market]._replace(premium=0, seconds=0)
+        return price
+
+    def _accrue_now(self, market: int) -> None:
+        """What is due, before a parameter changes."""
+        self.prices[market] = self._accrue(market, self.prices[market])
+
+    def _restamp(self, market: int) -> None:
+        """The staleness that applies, after the funding that is due."""
+        stale_after = self.market_stale_after[market] or self.stale_after
+        require(stale_after > self.min_interval, "oracle: stale before the next update")
+        self._accrue_now(market)
+        self.prices[market] = self.prices[market]._replace(stale_after=stale_after)
 
     def _mean_premium(self, market: int) -> int:
         """Mean over the seconds sampled since the last hour, truncated; 0 if there were none."""
@@ -747,13 +799,13 @@ class Oracle(Owned):
 
     def sample(self, sender: str, market: int) -> None:
         """Reads one book. It stands for the seconds since the last sample, at most 60; the first
-        one stands for none."""
+        one stands for none. What it says counts up to 1% of the oracle price."""
         self._require_market(market)
         sample, price = self.samples[market], self.prices[market].oracle
         require(self.venue.now > sample.at, "oracle: sampled already")
         quotes = self.venue.order_book.quotes(market, self.impact_notional[market])
         elapsed = min(self.venue.now - sample.at, MAX_SAMPLE_SECONDS) if sample.at else 0
-        premium = impact_premium(quotes, price)
+        premium = max(-MAX_PREMIUM, min(impact_premium(quotes, price), MAX_PREMIUM))
         sample = Sample(
             at=self.venue.now,
             middle=book_middle(quotes),
@@ -777,7 +829,8 @@ class Oracle(Owned):
         if not (quotes.impact_bid and quotes.impact_ask):
             return ema
         middle = (quotes.impact_bid + quotes.impact_ask) * EMA_ONE // 2
-        distance = middle - price * EMA_ONE
+        limit = price * MAX_DISTANCE
+        distance = max(-limit, min(middle - price * EMA_ONE, limit))
         return ema + truncate((distance - ema) * elapsed, elapsed + EMA_SECONDS)
 
     def read(self, market: int) -> Reading:
@@ -785,12 +838,9 @@ class Oracle(Owned):
         price = self.prices[market]
         return Reading(price.mark, self._is_fresh(market), price.funding)
 
-    def staleness(self, market: int) -> int:
-        """Seconds after which this market's price is stale."""
-        return self.market_stale_after[market] or self.stale_after
-
     def _is_fresh(self, market: int) -> bool:
-        return self.venue.now <= self.prices[market].priced_at + self.staleness(market)
+        price = self.prices[market]
+        return self.venue.now <= price.priced_at + price.stale_after
 
     def _require_market(self, market: int) -> None:
         require(market < self.market_count, "oracle: unknown market")
@@ -1687,6 +1737,8 @@ class Governor(Owned):
                 gap = bound * (below.leverage - leverage)
                 deduction = below.deduction + gap // (2 * leverage * below.leverage)
             tiers.append(Tier(bound, leverage, deduction))
+        above = 2 * leverages[0] * self.venue.oracle.max_step < PPM
+        require(above, "governor: maintenance not above the oracle's step")
         self._change(market, tiers=tuple(tiers))
 
     def set_trading_terms(

@@ -50,9 +50,9 @@ def test_book_that_nobody_sampled_moves_nothing() -> None:
 
 
 def test_fake_book_of_one_sample_weighs_its_seconds() -> None:
-    """A book at 149 and 151 for one sample, 3 seconds after an honest one: the EMA moves by 3 / 153
-    of the distance, the premium by 3 of the hour's seconds. The mark gets no further than the EMA,
-    and the next honest sample takes it back."""
+    """A book at 149 and 151 for one sample, 3 seconds after an honest one: it counts as a book 1%
+    above the oracle, the EMA moves by 3 / 153 of that, the premium by 3 of the hour's seconds. The
+    mark gets no further than the EMA, and the next honest sample takes it back."""
     bench = _ask_gone()
     before = bench.venue.oracle.call("last_sample", 0)
     bench.sample()
@@ -60,21 +60,21 @@ def test_fake_book_of_one_sample_weighs_its_seconds() -> None:
     bench.order("liar", 0, False, 100_000, 1_510_000)
     told = bench.sample().one("Sampled")
     bench.cancel_all("liar")
-    assert (told.impact_bid, told.impact_ask, told.premium) == (1_490_000, 1_510_000, 490_000_000)
-    shift = (500_000 * 10**6 - before.ema) * 3 // (3 + EMA) + before.ema
+    assert (told.impact_bid, told.impact_ask, told.premium) == (1_490_000, 1_510_000, 10**7)
+    shift = (10_000 * 10**6 - before.ema) * 3 // (3 + EMA) + before.ema
     assert told.ema == shift
     after = bench.venue.oracle.call("last_sample", 0)
-    assert after.premium - before.premium == 490_000_000 * 3
+    assert after.premium - before.premium == 10**7 * 3
     bench.epoch()
-    assert _mark(bench) == PRICE + shift // 10**6 == 1_009_803
+    assert _mark(bench) == PRICE + shift // 10**6 == 1_000_196
     # One-sided again: the oracle alone.
     bench.sample()
     bench.epoch()
     assert _mark(bench) == PRICE
-    # Over the hour: 3 seconds of 49% in some 320 sampled so far, none of it from the honest.
+    # Over the hour: 3 seconds of 1% in some 320 sampled so far, none of it from the honest.
     total = bench.venue.oracle.call("last_sample", 0)
-    assert total.premium == 490_000_000 * 3
-    assert bench.venue.oracle.call("expected_rate", 0) < 490_000_000 * 3 // 300 // 8
+    assert total.premium == 10**7 * 3
+    assert bench.venue.oracle.call("expected_rate", 0) == 12_500
 
 
 def test_fake_book_within_an_honest_one_is_bounded_by_its_spread() -> None:
@@ -93,7 +93,7 @@ def test_fake_book_within_an_honest_one_is_bounded_by_its_spread() -> None:
 
 def test_orders_without_margin_are_no_book() -> None:
     """One side is empty and nobody samples for a minute; an account without a cent shows both sides
-    at five times the price. Nothing moves: an order counts as far as its maker has margin for it."""
+    at five times the price. Nothing moves: its orders count for nothing."""
     bench = _ask_gone(max_step=10_000)
     bench.order("poor", 0, True, 100_000, 4_990_000)
     bench.order("poor", 0, False, 100_000, 5_010_000)
@@ -102,6 +102,104 @@ def test_orders_without_margin_are_no_book() -> None:
     for _ in range(3):
         bench.epoch()
         assert _mark(bench) == PRICE
+
+
+def test_empty_side_and_no_sampler() -> None:
+    """Where one side is empty and nobody samples for a minute, a liar with margin shows both sides at
+    five times the price for one sample, which stands for 60 seconds. It counts as 1%, so
+    the mark moves by 60 / 210 of that, 0.29%, and for two minutes at most; anyone's sample of the
+    true book ends it at once. Twenty such samples in a row, with nobody else there, get to 1%."""
+    bench = _ask_gone(max_step=10_000)
+    bench.order("liar", 0, True, 100_000, 4_990_000)
+    bench.order("liar", 0, False, 100_000, 5_010_000)
+    before = bench.venue.oracle.call("last_sample", 0)
+    told = bench.sample(wait=200).one("Sampled")
+    assert told.ema == before.ema + (10_000 * 10**6 - before.ema) * 60 // (60 + EMA)
+    bench.epoch()
+    shown = bench.engine.snapshot()
+    for _ in range(20):
+        told = bench.sample(wait=60).one("Sampled")
+    assert 9_980 * 10**6 < told.ema < 10_000 * 10**6
+    bench.epoch()
+    assert 1_009_980 <= _mark(bench) < 1_010_000
+    bench.engine.revert(shown)
+    bench.cancel_all("liar")
+    for _ in range(3):
+        bench.epoch()
+        assert _mark(bench) == 1_002_857
+    ended = bench.engine.snapshot()
+    bench.sample()
+    bench.epoch()
+    assert _mark(bench) == PRICE
+    bench.engine.revert(ended)
+    # Without any sample: over when it is two minutes old.
+    bench.engine.wait(120)
+    bench.epoch()
+    assert _mark(bench) == PRICE
+
+
+def test_an_hour_in_which_only_the_liar_samples() -> None:
+    """Its premium is the whole of what is known: 1%, which costs a long (1% - 0.05%) / 8 of the
+    notional for the hour; five times the price once cost 4%."""
+    bench = _ask_gone()
+    bench.account("long", "1000")
+    bench.hold("long", 0, "10", "100")
+    bench.hour()
+    bench.order("liar", 0, True, 100_000, 4_990_000)
+    for _ in range(3):
+        bench.sample(wait=30)
+    bench.cancel_all("liar")
+    before = bench.equity("long")
+    accrued = bench.hour().one("FundingAccrued")
+    assert (accrued.premium, accrued.rate) == (10**7, 1_187_500)
+    assert before - bench.equity("long") == 1_187_500  # micro-USDC of 1,000 USDC
+
+
+# --- The step and the margin ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+@pytest.mark.parametrize(("leverage", "step"), [(49, 10_000), (20, 24_999), (50, 9_999)])
+def test_one_epoch_takes_no_account_from_maintenance_to_below_zero(
+    leverage: int, step: int, is_long: bool
+) -> None:
+    """Both sides of one trade are the attacker's, at the highest leverage and with no more than
+    maintenance left; then the price halves or doubles. What one epoch takes is less than
+    maintenance, so the loser is liquidated with something left and the winner's profit is its own
+    money. Lifted, the loser is below zero in one epoch and others pay."""
+    bench = Bench(MarketSpec("100", leverage=leverage), max_step=step)
+    notional = 1_000 * PRICE
+    bench.account("loser", "100")
+    bench.account("winner", "1000")
+    # The loser's side is the one that the price goes against.
+    bench.trade("loser", 0, 1_000 if is_long else -1_000, PRICE, against="winner")
+    house = bench.venue.clearinghouse
+    maintenance = house.call("margin", bench.ids["loser"]).maintenance
+    assert maintenance == -(-notional // (2 * leverage))
+    # Withdrawals leave initial margin; what is between goes the way a loss goes.
+    before = bench.engine.snapshot()
+    bench.epoch({0: PRICE // 2 if is_long else 2 * PRICE})
+    moved = _mark(bench) - PRICE
+    assert moved == (-1 if is_long else 1) * PRICE * step // 10**6
+    lost = 100 * 10**6 - bench.equity("loser")
+    assert lost == 1_000 * abs(moved) < maintenance
+    bench.engine.revert(before)
+    bench.venue.oracle.send("set_parameters", 1, 3_600, 0, sender=bench.venue.owner)
+    bench.epoch({0: PRICE // 2 if is_long else 2 * PRICE})
+    assert 100 * 10**6 - bench.equity("loser") > 30 * maintenance / 2
+    assert bench.equity("loser") < 0
+
+
+@pytest.mark.parametrize(("leverage", "step"), [(50, 10_000), (80, 6_250), (20, 25_000)])
+def test_a_step_as_large_as_maintenance_cannot_be_had(leverage: int, step: int) -> None:
+    """Neither by the market nor by the step, whichever comes first."""
+    with pytest.raises(Reverted, match="governor: maintenance not above the oracle's step"):
+        Bench(MarketSpec("100", leverage=leverage), max_step=step)
+    bench = Bench(MarketSpec("100", leverage=leverage), max_step=step - 1)
+    with pytest.raises(Reverted, match="oracle: step not below maintenance"):
+        bench.venue.oracle.send("set_parameters", 1, 3_600, step, sender=bench.venue.owner)
+    with pytest.raises(Reverted, match="governor: maintenance not above the oracle's step"):
+        bench.govern("set_tiers", 0, [0], [leverage + 1])
 
 
 @pytest.mark.parametrize("price", ["0.01", "1677"])
@@ -186,6 +284,9 @@ def _report(bench: Bench, name: str, *dollars: str) -> None:
     bench.send("oracle", "report", name, prices)
 
 
+NO_NEWS = "oracle: no new report"
+
+
 def _poke(bench: Bench) -> tuple[int, int]:
     bench.send("oracle", "poke", "passer-by")
     oracle = bench.venue.oracle
@@ -216,7 +317,12 @@ def test_one_stale_reporter_among_three() -> None:
         bench.engine.wait(101)
         _report(bench, "r1", "90", "100")
         _report(bench, "r2", "92", "100")
-        assert _poke(bench)[0] == expected
+        if quorum == 2:
+            assert _poke(bench)[0] == expected
+        else:
+            with pytest.raises(Reverted, match=NO_NEWS):
+                _poke(bench)
+        assert bench.venue.oracle.call("oracle_price", 0) == expected
         assert bench.venue.oracle.call("is_fresh", 0) is (quorum == 2)
         bench.account("buyer", "1000")
         if quorum == 2:
@@ -242,13 +348,17 @@ def test_quorum_is_not_met_by_one_reporter_twice() -> None:
     bench = _reporters(2)
     for _ in range(2):
         _report(bench, "r1", "50", "100")
-    assert _poke(bench)[0] == PRICE
-    # Nor by one that was removed.
+        with pytest.raises(Reverted, match=NO_NEWS):
+            _poke(bench)
+    # Nor by one that was removed, even if it comes back.
     _report(bench, "r2", "50", "100")
-    bench.venue.oracle.send(
-        "set_reporter", bench.engine.actor("r2"), False, sender=bench.venue.owner
-    )
-    assert _poke(bench)[0] == PRICE
+    for allowed in (False, True):
+        bench.venue.oracle.send(
+            "set_reporter", bench.engine.actor("r2"), allowed, sender=bench.venue.owner
+        )
+        with pytest.raises(Reverted, match=NO_NEWS):
+            _poke(bench)
+    assert bench.venue.oracle.call("oracle_price", 0) == PRICE
 
 
 def test_two_pokes_do_not_erase_the_previous_mark() -> None:
@@ -272,14 +382,62 @@ def test_two_pokes_do_not_erase_the_previous_mark() -> None:
         _report(bench, "passer-by", "95", "100")
 
 
-def test_a_report_of_another_market_repeats_this_one() -> None:
-    """KNOWN LIMIT: a report that is still fresh counts again in each epoch that other news begins,
-    so a reporter who leaves a market out levels its previous mark."""
+def test_a_report_of_another_market_does_not_repeat_this_one() -> None:
+    """A report that is still fresh does not count again in an epoch that news of other markets
+    begins, and a zero is no news."""
     bench = _reporters(1)
     _report(bench, "r1", "95", "100")
     _poke(bench)
-    bench.send("oracle", "report", "r2", [0, PRICE])
-    assert _poke(bench) == (950_000, 950_000)
+    for _ in range(3):
+        bench.send("oracle", "report", "r2", [0, PRICE])
+        assert _poke(bench) == (950_000, PRICE)
+    bench.send("oracle", "report", "r2", [0, 0])
+    with pytest.raises(Reverted, match=NO_NEWS):
+        _poke(bench)
+
+
+def test_a_lagging_reporter_does_not_erase_the_previous_mark() -> None:
+    """A crash from 100 to 90: two of three say so and it is an epoch. The third comes late, and
+    says it again and again; whoever pokes gets no epoch of it, so 100 stays the previous mark until
+    two have spoken since."""
+    bench = _reporters(2, stale_after=600)
+    for name in ("r1", "r2", "r3"):
+        _report(bench, name, "100", "100")
+    _poke(bench)
+    _report(bench, "r1", "90", "100")
+    _report(bench, "r2", "90", "100")
+    assert _poke(bench) == (900_000, PRICE)
+    for _ in range(5):
+        _report(bench, "r3", "90", "100")
+        with pytest.raises(Reverted, match=NO_NEWS):
+            _poke(bench)
+        # Nor does its own update, which keeps the report.
+        bench.send("oracle", "update", "r3", [900_000, PRICE])
+    assert bench.venue.oracle.call("previous_mark", 0) == PRICE
+    epoch = bench.venue.oracle.call("epoch")
+    tx = bench.send("oracle", "update", "r1", [890_000, PRICE])
+    assert len(tx.all("PriceUpdated")) == 2
+    assert bench.venue.oracle.call("previous_mark", 0) == 900_000
+    assert bench.venue.oracle.call("epoch") == epoch + 1
+
+
+def test_a_late_poke_makes_no_price_young() -> None:
+    """Reports of a quorum 599 seconds old, poked in their last second: the price is stale two
+    seconds later, not after another 600, and adding risk on it is refused."""
+    bench = _reporters(2, stale_after=600)
+    bench.account("buyer", "1000")
+    bench.ask("counterparty", 0, "1", "100")
+    _report(bench, "r1", "100", "100")
+    bench.engine.wait(300)
+    _report(bench, "r2", "100", "100")
+    oldest = bench.engine.timestamp - 301
+    bench.engine.wait(oldest + 600 - bench.engine.timestamp - 1)
+    assert _poke(bench)[0] == PRICE
+    assert bench.engine.timestamp == oldest + 600
+    assert bench.venue.oracle.call("price", 0).priced_at == oldest
+    bench.engine.wait(1)
+    with pytest.raises(Reverted, match="oracle: stale price"):
+        bench.bid("buyer", 0, "1", "100")
 
 
 # --- Open-interest cap ---------------------------------------------------------------------------

@@ -58,6 +58,7 @@ OUT_OF_REACH = {
     "clearinghouse: not wired": "the venue is wired before there are traders",
     "clearinghouse: zero address": "as above",
     "oracle: zero address": "as above",
+    "oracle: not wired": "as above",
     "clearinghouse: too many markets": "64 of them would slow every step",
     "oracle: too many markets": "as above",
     "clearinghouse: no such holder": "of a view",

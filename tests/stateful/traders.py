@@ -183,6 +183,7 @@ _MODELLED = frozenset(
         "NonceRaised",
         "PriceUpdated",
         "FundingAccrued",
+        "FundingForgone",
         "Sampled",
     )
 )
@@ -316,6 +317,8 @@ class Twin:
             name = "funding settlement"
         elif event == "FundingAccrued":
             name = "funding accrual"
+        elif event == "FundingForgone":
+            name = "funding forgone"
         elif event == "WrittenOff":
             name = "loss written off"
         elif event == "Withdrawn":
@@ -397,7 +400,7 @@ class Twin:
             one("order_book", "last_trade", market),
         )
         expected = (
-            (*self.model.oracle.prices[market], self.model.oracle.staleness(market)),
+            tuple(self.model.oracle.prices[market]),
             ledger.pool[market],
             ledger.dust[market],
             ledger.open_interest[market],
@@ -567,7 +570,7 @@ class Traders:
         self.rng = random.Random(seed)
         rng = self.rng
         self.stale_after = rng.choice([1_200, 3_600, 7_200])
-        self.max_step = rng.choice([0, 5_000, 10_000, 50_000])
+        self.max_step = rng.choice([0, 2_000, 5_000, 9_999])
         self.twin = Twin(report, VenueConfig(stale_after=self.stale_after, max_step=self.max_step))
         self.model = self.twin.model
         engine = self.twin.engine
@@ -1056,10 +1059,14 @@ class Traders:
             lambda: self._discard(
                 self.do("oracle", "report", self.reporters[0], [0] * (many - 1) + [2**24])
             ),
-            by_owner("oracle", "set_quorum", self.rng.choice([0, 10])),
+            by_owner("oracle", "set_quorum", self.rng.choice([0, 4, 10])),
+            by_owner("oracle", "set_parameters", 0, 3, 0),
             by_owner("oracle", "set_parameters", 3, 3, 0),
             by_owner("oracle", "set_parameters", 3, day + 1, 0),
             by_owner("oracle", "set_parameters", 3, day, 10**6 + 1),
+            # 10x at least: a step of 5% is its maintenance.
+            by_owner("oracle", "set_parameters", 3, day, 50_000),
+            self.too_much_leverage,
             by_owner("oracle", "set_market_staleness", 0, 3),
             by_owner("oracle", "set_market_staleness", 0, day + 1),
             by_owner("oracle", "set_market_staleness", many, 100),
@@ -1449,6 +1456,10 @@ class Traders:
         self.do("oracle", "set_reporter", self.owner, self.reporters[2], True)
         for reporter in extra:
             self.do("oracle", "set_reporter", self.owner, reporter, False)
+        quorum = self.model.oracle.quorum
+        self.do("oracle", "set_quorum", self.owner, len(self.reporters))
+        self.do("oracle", "set_reporter", self.owner, self.reporters[1], False)
+        self.do("oracle", "set_quorum", self.owner, quorum)
         self.do("oracle", "set_market_staleness", self.owner, 0, self.rng.choice([0, 900]))
         self.refresh()
 
@@ -1463,8 +1474,15 @@ class Traders:
         self.do("oracle", "update", self.reporters[2], [round(p * 1.004) for p in self.prices])
         self.refresh()
 
+    def too_much_leverage(self) -> None:
+        """Tiers whose maintenance is within the step of a mark."""
+        if self.model.oracle.max_step:
+            most = model.PPM // (2 * self.model.oracle.max_step) + 1
+            for market in range(2):
+                self.govern("set_tiers", market, [0], [min(most, model.MAX_LEVERAGE)])
+
     def extreme_premium(self) -> None:
-        """A book far from the oracle for an hour: funding at its cap."""
+        """A book far from the oracle for an hour: funding at the most that samples may say."""
         market, is_buy = self.rng.randrange(MAIN - 1), self.rng.random() < 0.5
         terms = self.model.clearinghouse.terms[market]
         usual = (terms.taker_fee, terms.maker_fee)
@@ -1515,7 +1533,7 @@ class Traders:
         refuse("order_book", "take", who, (1, 2, 3), "book: liquidator only")
         refuse("vault", "pay", who, (2, 1), "vault: waterfall only")
         refuse("oracle", "pin", who, (0, True), "oracle: deleverager only")
-        refuse("oracle", "wire", self.owner, (who, who), "oracle: already wired")
+        refuse("oracle", "wire", self.owner, (who, who, who), "oracle: already wired")
         refuse("liquidator", "set_policy", self.owner, (2, 0), "liquidator: unknown trigger")
         refuse(
             "liquidator", "set_policy", self.owner, (0, 10**6 + 1), "liquidator: band above 100%"

@@ -111,8 +111,8 @@ def test_margins_round_up():
 def test_none_lifts_the_step_limit():
     s = fmt.parse(edited('insurance: "12.5"', "max_step: none"), FILE)
     assert s.venue.max_step_ppm == 0
-    s = fmt.parse(edited('insurance: "12.5"', 'max_step: "0.0125"'), FILE)
-    assert s.venue.max_step_ppm == 12_500
+    s = fmt.parse(edited('insurance: "12.5"', 'max_step: "0.0124"'), FILE)
+    assert s.venue.max_step_ppm == 12_400
 
 
 def test_the_start_may_be_below_maintenance_if_the_file_says_so():
@@ -327,6 +327,13 @@ WRONG = [
     ('insurance: "12.5"', 'max_step: "0"', "venue.max_step", "above 0 and at most 1"),
     ('insurance: "12.5"', "max_step: ", "venue.max_step", "found nothing", "none (no limit)"),
     ('insurance: "12.5"', "max_step: 0.01", "venue.max_step", 'quote it, "0.01"'),
+    (
+        "size_decimals: 3, max_leverage: 20",
+        "size_decimals: 3, max_leverage: 50",
+        "markets.ATOM.max_leverage",
+        "a step of 10000 ppm reaches",
+        "at most 49, or a smaller venue.max_step",
+    ),
     (
         'insurance: "12.5"',
         "score: binance",

@@ -54,7 +54,7 @@ class Bench:
     ) -> None:
         self.engine = engine or RevmEngine()
         self.venue = Venue.deploy(
-            self.engine, VenueConfig(**{"min_interval": 0, "max_step": 0, **config})
+            self.engine, VenueConfig(**{"min_interval": 1, "max_step": 0, **config})
         )
         self.specs = list(markets)
         self.checking = check

@@ -197,8 +197,8 @@ def test_insurance_bears_the_unit(
         # less a step of 1%: 935,750.985
         (100_000, 10_000, 935_751, True),
         (100_000, 10_000, 935_750, False),
-        # a step of more than the rate: nothing beyond the mark
-        (100_000, 30_000, 939_999, False),
+        # a step of nearly the rate: nothing beyond the mark
+        (100_000, 24_999, 939_999, False),
         # 2%: 931,000.98
         (20_000, 0, 931_001, True),
         (20_000, 0, 931_000, False),
@@ -213,6 +213,7 @@ def test_insurance_follows_the_book_no_further_than_its_band(
     insure: Any,
     maker_id: int,
     oracle: Any,
+    governor: Any,
     owner: Any,
     band: int,
     max_step: int,
@@ -223,6 +224,7 @@ def test_insurance_follows_the_book_no_further_than_its_band(
     insure(1_000 * USDC)
     place(maker_id, True, SIZE, price)
     move_mark(950_001)
+    governor.set_tiers(Y, [0], [20], sender=owner)  # whose step must be as small
     oracle.set_parameters(3, 3_600, max_step, sender=owner)
     assert bool(fills(liquidate(weak), liquidator)) is sold
 

@@ -11,10 +11,10 @@ from tests.helpers import next_block_at
 
 
 @pytest.fixture
-def own(project: Any, owner: Any, keeper: Any, order_book: Any) -> Any:
+def own(project: Any, owner: Any, keeper: Any, order_book: Any, clearinghouse: Any) -> Any:
     """Markets at 1,000 and 2,000 ticks, no limit on a step, no reporter yet; the keeper may pin."""
     oracle = owner.deploy(project.Oracle, 3, 3_600, 0)
-    oracle.wire(keeper, order_book, sender=owner)
+    oracle.wire(keeper, order_book, clearinghouse, sender=owner)
     for price in (1_000, 2_000):
         oracle.add_market(price, sender=owner)
     return oracle

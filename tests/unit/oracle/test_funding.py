@@ -52,13 +52,10 @@ def book(oracle: Any, owner: Any, place: Any, maker_id: int) -> Any:
         (-3_000_000, -312_500),
         (601_000, 12_625),
         (-501_000, -125),
-        (320_501_000, 40_000_000),  # 0.320001 / 8 is the first above the cap
-        (320_499_000, 39_999_875),
-        (400_000_000, 40_000_000),
-        (-400_000_000, -40_000_000),
+        (-10_000_000, -1_187_500),
     ],
 )
-def test_an_hour_costs_an_eighth_of_it_up_to_the_cap(
+def test_an_hour_costs_an_eighth_of_it(
     oracle: Any, accrue: Any, book: Any, sample: Any, premium: int, hourly: int
 ) -> None:
     book(premium)
@@ -79,6 +76,35 @@ def test_an_hour_costs_an_eighth_of_it_up_to_the_cap(
     # the next hour begins without samples
     assert tuple(oracle.last_sample(X))[3:] == (0, 0)
     assert oracle.expected_rate(X) == BASE
+
+
+@pytest.mark.parametrize("premium", [10_001_000, 400_000_000, -10_001_000, -400_000_000])
+def test_a_sample_says_no_more_than_one_percent(
+    oracle: Any, accrue: Any, book: Any, sample: Any, premium: int
+) -> None:
+    book(premium)
+    sample()
+    (told,) = args(sample(10), oracle.Sampled)
+    clamped = 10**7 if premium > 0 else -(10**7)
+    assert told["premium"] == clamped
+    assert tuple(oracle.last_sample(X))[3:] == (10 * clamped, 10)
+    (event, _) = args(accrue(), oracle.FundingAccrued)
+    assert (event["premium"], event["rate"]) == (clamped, 1_187_500 if premium > 0 else -1_187_500)
+
+
+@pytest.mark.parametrize(
+    ("premium", "hourly"),
+    [
+        (320_500_007, 40_000_000),  # 0.32 / 8, and nothing above it
+        (320_499_999, 39_999_999),
+        (400_000_000, 40_000_000),
+        (-320_499_999, -39_999_999),
+        (-400_000_000, -40_000_000),
+        (0, 12_500),
+    ],
+)
+def test_the_rule_has_a_cap_of_its_own(oracle: Any, premium: int, hourly: int) -> None:
+    assert oracle.rate_per_hour(premium) == hourly
 
 
 def test_the_premium_is_the_mean_over_time_and_all_is_truncated_toward_zero(
@@ -124,40 +150,118 @@ def test_one_hour_at_most_is_accrued_at_once(
     assert oracle.index(X) == BASE * X_PRICE
 
 
-@pytest.mark.parametrize(("age", "accrues"), [(HOUR, True), (HOUR + 1, False)])
-def test_nothing_accrues_while_the_price_was_stale(
+@pytest.mark.parametrize(("after", "accrues"), [(3_540, True), (3_539, False)])
+def test_nothing_accrues_of_an_hour_that_ended_while_the_price_was_stale(
     oracle: Any,
+    owner: Any,
     accrue: Any,
     book: Any,
     sample: Any,
     reporter: Any,
     chain: Any,
-    age: int,
+    after: int,
     accrues: bool,
 ) -> None:
-    start = oracle.updated_at()
+    # priced a minute into the hour
+    oracle.set_market_staleness(X, after, sender=owner)
     book(10_000_000)
     sample()
     sample(10)
-    next_block_at(chain, start + age)
+    next_block_at(chain, (oracle.updated_at() // HOUR + 1) * HOUR + 1)
     receipt = oracle.update([X_PRICE, Y_PRICE], sender=reporter)
-    assert bool(args(receipt, oracle.FundingAccrued)) is accrues
+    assert [e["market"] for e in args(receipt, oracle.FundingAccrued)] == [X, Y][not accrues :]
+    assert args(receipt, oracle.FundingForgone) == ([] if accrues else [{"market": X}])
     assert oracle.index(X) == (1_187_500 * X_PRICE if accrues else 0)
     # what was sampled meanwhile is forgotten either way
     assert tuple(oracle.last_sample(X))[3:] == (0, 0)
 
 
-def test_a_market_that_nobody_reported_accrues_nothing(
+def test_reports_a_little_more_than_an_hour_apart_accrue_every_hour(
     oracle: Any, accrue: Any, reporter: Any, chain: Any
 ) -> None:
-    next_block_at(chain, (oracle.updated_at() // HOUR + 1) * HOUR)
-    receipt = oracle.update([X_PRICE, 0], sender=reporter)
-    assert [e["market"] for e in args(receipt, oracle.FundingAccrued)] == [X]
-    assert (oracle.index(X), oracle.index(Y)) == (BASE * X_PRICE, 0)
+    # Stale for the last five seconds of each round, which the hour's end falls into now and then.
+    start = oracle.updated_at()
+    for i in range(1, 5):
+        next_block_at(chain, start + i * (HOUR + 5))
+        oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+        assert oracle.index(X) == i * BASE * X_PRICE
+
+
+@pytest.mark.parametrize("before", [0, 1, 10, HOUR - 5])
+def test_what_was_reported_before_the_hour_ended_was_known_then(
+    own: Any, report: Any, poke: Any, chain: Any, before: int
+) -> None:
+    # Reports an hour apart, each poked only after the hour.
+    report(0, 1, 1)
+    for i in range(1, 3):
+        boundary = (own.updated_at() // HOUR + 2) * HOUR
+        next_block_at(chain, boundary - before)
+        report(0, 1_000 * i, 2_000)
+        poke(before + 2)
+        assert own.index(X) == BASE * (1_000 if i == 1 else 3_000)
+    # Reported after it, two hours after the one before: nobody knew.
+    next_block_at(chain, (own.updated_at() // HOUR + 2) * HOUR + 1)
+    report(0, 1_000, 2_000)
+    assert len(args(poke(), own.FundingForgone)) == 2
+    assert own.index(X) == BASE * 3_000
+
+
+def test_a_market_that_nobody_reported_accrues_on_its_last_price_while_that_is_fresh(
+    oracle: Any, owner: Any, accrue: Any, reporter: Any, chain: Any
+) -> None:
+    hour = oracle.updated_at() // HOUR
+    for i, index in ((1, 1), (2, 1)):
+        next_block_at(chain, (hour + i) * HOUR)
+        receipt = oracle.update([X_PRICE + i, 0], sender=reporter)
+        told = [e["market"] for e in args(receipt, oracle.FundingAccrued)]
+        assert told == ([X, Y] if i == 1 else [X])
+        assert oracle.index(Y) == index * BASE * Y_PRICE
+    assert oracle.index(X) == BASE * (2 * X_PRICE + 3)
+
+
+@pytest.mark.parametrize("change", ["parameters", "staleness", "quorum", "impact"])
+@pytest.mark.parametrize("age", ["due", "stale", "not due"])
+def test_what_is_due_accrues_before_a_parameter_changes(
+    oracle: Any,
+    owner: Any,
+    accrue: Any,
+    book: Any,
+    sample: Any,
+    reporter: Any,
+    chain: Any,
+    change: str,
+    age: str,
+) -> None:
+    book(10_000_000)
+    sample()
+    sample(10)
+    start = oracle.updated_at()
+    # The last one: two hours ended, and the price was stale at the end of the second.
+    wait = {"due": 3_541, "stale": 3_540 + HOUR, "not due": 3_539}[age]
+    next_block_at(chain, start + wait)
+    receipt = {
+        "parameters": lambda: oracle.set_parameters(3, 7_300, 0, sender=owner),
+        "staleness": lambda: oracle.set_market_staleness(X, 7_300, sender=owner),
+        "quorum": lambda: oracle.set_quorum(1, sender=owner),
+        "impact": lambda: oracle.set_impact_notional(X, 1, sender=owner),
+    }[change]()
+    index = 1_187_500 * X_PRICE if age == "due" else 0
+    told = args(receipt, oracle.FundingAccrued)
+    assert [(e["market"], e["funding_index"]) for e in told][:1] == (
+        [(X, index)] if age == "due" else []
+    )
+    assert len(args(receipt, oracle.FundingForgone)) == (
+        0 if age != "stale" else 2 if change in ("parameters", "quorum") else 1
+    )
+    assert oracle.index(X) == index
+    # The same hour does not accrue again.
+    next_block_at(chain, start + wait + 3)
+    oracle.update([X_PRICE, Y_PRICE], sender=reporter)
+    assert oracle.index(X) == (index if age != "not due" else 1_187_500 * X_PRICE)
 
 
 def test_a_pinned_market_accrues_nothing(
-    own: Any, report: Any, poke: Any, keeper: Any, chain: Any
+    own: Any, owner: Any, report: Any, poke: Any, keeper: Any, chain: Any
 ) -> None:
     report(0, 1_000, 2_000)
     poke()
@@ -171,6 +275,8 @@ def test_a_pinned_market_accrues_nothing(
 
     next_hour()
     assert (own.index(X), own.index(Y)) == (index[0], index[1] + 2_000 * BASE)
+    own.set_quorum(1, sender=owner)
+    assert own.index(X) == index[0]
     own.pin(X, False, sender=keeper)
     next_hour()
     assert (own.index(X), own.index(Y)) == (index[0] + 1_000 * BASE, index[1] + 2 * 2_000 * BASE)

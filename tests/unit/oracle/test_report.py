@@ -36,7 +36,10 @@ def test_a_report_is_an_event_and_no_epoch(own: Any, report: Any, accounts: Any)
     receipt = report(0, 1_001, 0)
     assert args(receipt, own.Reported) == [{"reporter": accounts[0].address, "prices": [1_001, 0]}]
     assert not args(receipt, own.PriceUpdated)
-    assert (own.epoch(), own.has_news(), own.mark(X)) == (0, True, 1_000)
+    assert (own.epoch(), own.mark(X)) == (0, 1_000)
+    assert [own.has_news(m) for m in (X, Y)] == [True, False]
+    with refused("oracle: unknown market"):
+        own.has_news(2)
 
 
 def test_a_later_report_replaces_an_earlier_one(own: Any, report: Any, poke: Any) -> None:
@@ -52,7 +55,7 @@ def test_a_market_nobody_reports_keeps_its_marks_and_grows_old(
     report(0, 1_100, 2_200)
     poke()
     priced_at = own.price(Y).priced_at
-    report(0, 1_200, 0)
+    again = report(0, 1_200, 0).timestamp
     receipt = poke()
     rows = [
         (e["market"], e["mark"], e["previous_mark"], e["fresh"])
@@ -60,7 +63,76 @@ def test_a_market_nobody_reports_keeps_its_marks_and_grows_old(
     ]
     # the previous mark of Y is not worn away by an epoch that says nothing about it
     assert rows == [(X, 1_200, 1_100, True), (Y, 2_200, 2_000, False)]
-    assert own.price(Y).priced_at == priced_at < own.price(X).priced_at == own.updated_at()
+    # nor is it any younger by it, and X is as old as the report
+    assert own.price(Y).priced_at == priced_at < own.price(X).priced_at == again
+    assert (own.price(X).epoch, own.price(Y).epoch, own.epoch()) == (2, 1, 2)
+    assert own.updated_at() == again + 3
+
+
+@pytest.mark.parametrize(("quorum", "place"), [(1, 2), (2, 1), (3, 0)])
+def test_a_price_is_as_old_as_the_report_that_completed_its_quorum(
+    own: Any, owner: Any, report: Any, poke: Any, wait: Any, chain: Any, quorum: int, place: int
+) -> None:
+    # A poke an hour late makes nothing young: else a price would be fresh for twice as long.
+    times = []
+    for who in range(3):
+        wait(600)
+        times.append(report(who, 1_100, 0).timestamp)
+    own.set_quorum(quorum, sender=owner)
+    receipt = poke(times[0] + 3_600 - chain.blocks.head.timestamp)
+    assert receipt.timestamp == times[0] + 3_600
+    assert own.price(X).priced_at == times[place]
+    wait(times[place] + 3_600 - receipt.timestamp or 1)
+    chain.mine()
+    assert own.is_fresh(X) is (place > 0)
+    wait(1)
+    chain.mine()
+    assert not own.is_fresh(X)
+
+
+def test_the_previous_mark_takes_a_quorum_to_move_on(
+    own: Any, owner: Any, report: Any, poke: Any, wait: Any
+) -> None:
+    """The attacker pokes as often as it may, one reporter lags behind and another repeats itself:
+    not before two have spoken since the last epoch is there another one."""
+    for who in range(3):
+        report(who, 1_000, 2_000)
+    own.set_quorum(2, sender=owner)
+    poke()
+    report(0, 900, 2_000)
+    report(1, 900, 2_000)
+    poke()
+    assert (own.mark(X), own.previous_mark(X)) == (900, 1_000)
+    report(2, 900, 2_000)
+    for _ in range(2):
+        with refused("oracle: no new report"):
+            poke()
+        report(2, 900, 2_100)
+        wait(1)
+        report(2, 0, 2_100)
+    # News of Y alone leaves X as it is, whatever is said of it in zeros.
+    report(1, 0, 2_100)
+    receipt = poke()
+    assert [e["fresh"] for e in args(receipt, own.PriceUpdated)] == [False, True]
+    assert (own.mark(X), own.previous_mark(X)) == (900, 1_000)
+    report(0, 880, 0)
+    report(1, 890, 0)
+    poke()
+    assert (own.mark(X), own.previous_mark(X)) == (885, 900)
+    assert (own.mark(Y), own.previous_mark(Y)) == (2_100, 2_000)
+
+
+def test_a_report_of_the_second_of_a_poke_is_not_lost(
+    own: Any, report: Any, poke: Any, chain: Any, accounts: Any, stranger: Any
+) -> None:
+    """Who sees a report coming pokes ahead of it in the same block: it still is news after."""
+    report(0, 1_100, 2_000)
+    poke()
+    poked = own.price(X).epoch
+    receipt = report(0, 1_200, 2_000)
+    assert own.has_news(X)
+    # The word of the report names the epoch it came after, whatever the time.
+    assert receipt.timestamp > own.updated_at() and poked == own.epoch() == 1
 
 
 def test_a_removed_reporter_is_not_heard(own: Any, report: Any, poke: Any, owner: Any) -> None:

@@ -323,6 +323,51 @@ def test_the_mark_never_leaves_the_range(
     sample()
     for _ in range(5):
         sample(60)
-    assert oracle.last_sample(X).ema < -(10**5) * 10**6
-    update(1)  # (1, 1, 1): oracle less half a million, held at one tick
+    assert oracle.last_sample(X).ema < -5_000 * 10**6
+    update(1)  # (1, 1, 1): oracle less some thousands, held at one tick
     assert oracle.mark(X) == 1
+
+
+# --- A book that lies ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "counted"),
+    [
+        (1_009_999, 1_010_001, 10_000),
+        (1_009_000, 1_010_999, 9_999),  # 9,999.5 in fact
+        (1_009_000, 1_011_001, 10_000),
+        (4_990_000, 5_010_000, 10_000),
+        (980_000, 999_999, -10_000),
+        (1, 3, -10_000),
+    ],
+)
+def test_a_sample_is_one_percent_off_at_most(
+    oracle: Any,
+    owner: Any,
+    open_account: Any,
+    place: Any,
+    sample: Any,
+    loser: Any,
+    bid: int,
+    ask: int,
+    counted: int,
+) -> None:
+    """What is shown for one sample that stands for a whole minute moves the average by 60 / 210 of
+    1%: 0.29% of the price, where five times the price once moved it by 114%."""
+    oracle.set_impact_notional(X, 1, sender=owner)
+    rich = open_account(loser, 10**8 * USDC)
+    lots = 10**7 if bid < 100 else 600
+    place(rich, True, lots, bid)
+    place(rich, False, lots, ask)
+    sample()
+    (event,) = args(sample(10_000), oracle.Sampled)
+    assert (event["impact_bid"], event["impact_ask"]) == (bid, ask)
+    distance = (bid + ask) * 10**6 // 2 - 10**12
+    if abs(distance) > 10_000 * 10**6:
+        distance = counted * 10**6
+    assert event["ema"] == average(0, distance, 60)
+    assert abs(event["ema"]) <= 2_857_142_857
+    assert -(10**7) <= event["premium"] <= 10**7
+    # Bid and ask themselves are told as they are: one voice of three.
+    assert event["middle"] == bid

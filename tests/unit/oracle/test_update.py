@@ -58,9 +58,16 @@ def test_the_previous_mark_is_that_of_the_epoch_before(oracle: Any, update: Any)
     ],
 )
 def test_a_large_move_is_walked_at_one_percent_an_epoch(
-    oracle: Any, owner: Any, update: Any, start: int, target: int, steps: list[int]
+    oracle: Any,
+    governor: Any,
+    owner: Any,
+    update: Any,
+    start: int,
+    target: int,
+    steps: list[int],
 ) -> None:
     update(start, Y_PRICE)
+    governor.set_tiers(Y, [0], [49], sender=owner)
     oracle.set_parameters(3, 3_600, 10_000, sender=owner)
     before = start
     for mark in steps:
@@ -80,6 +87,13 @@ def test_too_soon_is_refused_and_the_interval_itself_is_enough(
         oracle.update([X_PRICE + 1, Y_PRICE], sender=reporter)
     oracle.update([X_PRICE + 1, Y_PRICE], sender=reporter)
     assert oracle.updated_at() == last + 3
+
+
+def test_without_a_price_it_begins_no_epoch(oracle: Any, update: Any) -> None:
+    epoch = oracle.epoch()
+    receipt = update(0, 0)
+    assert (len(args(receipt, oracle.Reported)), args(receipt, oracle.PriceUpdated)) == (1, [])
+    assert oracle.epoch() == epoch
 
 
 @pytest.mark.parametrize("prices", [[], [X_PRICE], [X_PRICE, Y_PRICE, 1]])
@@ -120,10 +134,11 @@ def test_a_pinned_market_stands_still_while_the_others_go_on(
     keeper: Any,
     reporter: Any,
     order_book: Any,
+    clearinghouse: Any,
     wait: Any,
 ) -> None:
     own = owner.deploy(project.Oracle, 3, 3_600, 0)
-    own.wire(keeper, order_book, sender=owner)
+    own.wire(keeper, order_book, clearinghouse, sender=owner)
     own.set_reporter(reporter, True, sender=owner)
     for price in (100, 200):
         own.add_market(price, sender=owner)
