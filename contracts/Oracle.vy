@@ -51,6 +51,8 @@ MAX_REPORTERS: constant(uint256) = 9
 MAX_PRICE: constant(uint256) = 2**24 - 1
 PPM: constant(uint256) = 10**6
 HOUR: constant(uint256) = 3600
+# The smallest step limit: it bounds the marks at which a tick can be more than a step.
+MIN_STEP: constant(uint256) = 100
 # Time constant of the EMA, seconds, and its fixed-point scale.
 EMA_SECONDS: constant(int256) = 150
 EMA_ONE: constant(int256) = 10**6
@@ -293,6 +295,7 @@ def _set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint2
     assert stale_after > min_interval, "oracle: stale before the next update"
     assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     assert max_step <= PPM, "oracle: step above 100%"
+    assert max_step == 0 or max_step >= MIN_STEP, "oracle: step below 0.01%"
     self.min_interval = min_interval
     self.stale_after = stale_after
     self.max_step = max_step

@@ -16,6 +16,7 @@
              works.
 """
 from .interfaces import IClearinghouse
+from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import bits
 from .modules import order_codec
@@ -39,6 +40,8 @@ MAX_OPEN: constant(uint256) = 128
 PPM: constant(uint256) = 10**6
 # At the open-interest cap an order may be no further than this beyond the mark.
 CAP_BAND: constant(uint256) = 10_000
+# No mark of this many ticks or more can be coarse (`Oracle.is_coarse`): its smallest step is 100 ppm.
+COARSE: constant(uint256) = 10_000
 # Of a fill that the clearinghouse did not make.
 SAME_OWNER: constant(uint256) = 2
 MAKER_WAITS: constant(uint256) = 3
@@ -198,8 +201,13 @@ def _place(
     worst_price: uint256 = max_value(uint256) if is_buy else 0
     if terms.band != 0:
         worst_price = self._edge(seat.mark, is_buy, terms.band)
+    # Where the mark may move by more than its limit in one epoch, a tick at a time.
+    is_coarse: bool = seat.mark < COARSE and staticcall IOracle(
+        staticcall clearinghouse.oracle()
+    ).is_coarse(market)
+    no_risk: bool = terms.halted or is_coarse or not seat.is_insured or not seat.is_fresh
     # Most orders need not know the position: its word is read only where it matters.
-    if reduce_only or terms.halted or not seat.is_insured or not seat.is_fresh or seat.is_capped:
+    if reduce_only or no_risk or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)
         if seat.is_capped:
             self._require_below_cap(seat.mark, closable, is_buy, asked, price)
@@ -211,6 +219,7 @@ def _place(
             assert not terms.halted, "clearinghouse: market halted"
             assert seat.is_insured, "clearinghouse: reduce only, a loss is uninsured"
             assert seat.is_fresh, "oracle: stale price"
+            assert not is_coarse, "oracle: reduce only, a tick is more than the step"
     # What sells at the market's price, whatever its limit, is worth the mark.
     worth: uint256 = size * (price if is_buy or tif != IMMEDIATE_OR_CANCEL else max(price, seat.mark))
     if worth < terms.min_notional:

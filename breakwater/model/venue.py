@@ -42,6 +42,7 @@ MAX_REPORTERS: Final = 9
 MAX_LEVERAGE: Final = 100
 MAX_FEE: Final = 10_000
 CAP_BAND: Final = 10_000
+MIN_STEP: Final = 100
 EMA_ONE: Final = 10**6
 EMA_SECONDS: Final = 150
 MAX_SAMPLE_SECONDS: Final = 60
@@ -625,6 +626,7 @@ class Oracle(Owned):
         require(stale_after > min_interval, "oracle: stale before the next update")
         require(stale_after <= DAY, "oracle: staleness above a day")
         require(max_step <= PPM, "oracle: step above 100%")
+        require(max_step == 0 or max_step >= MIN_STEP, "oracle: step below 0.01%")
         self.min_interval = min_interval
         self.stale_after = stale_after
         self.max_step = max_step
@@ -837,6 +839,10 @@ class Oracle(Owned):
         """Mark, freshness and index."""
         price = self.prices[market]
         return Reading(price.mark, self._is_fresh(market), price.funding)
+
+    def is_coarse(self, market: int) -> bool:
+        """Whether one tick is more than the step limit of the mark."""
+        return self.max_step > 0 and self.read(market).mark * self.max_step < PPM
 
     def _is_fresh(self, market: int) -> bool:
         price = self.prices[market]
@@ -1233,6 +1239,8 @@ class OrderBook(Part):
             require(not terms.halted, HALTED)
             require(ledger.uninsured == 0, REDUCE_ONLY_NOW)
             require(reading.is_fresh, STALE)
+            coarse = self.venue.oracle.is_coarse(market)
+            require(not coarse, "oracle: reduce only, a tick is more than the step")
         # What sells at the market's price is worth the mark; an order for all of a position is
         # never too small.
         sells_at_market = not is_buy and tif == IMMEDIATE_OR_CANCEL

@@ -92,7 +92,7 @@ def test_fake_book_within_an_honest_one_is_bounded_by_its_spread() -> None:
 
 
 def test_orders_without_margin_are_no_book() -> None:
-    """One side is empty and nobody samples for a minute; an account without a cent shows both sides
+    """One side is empty and nobody samples for a minute; somebody without a cent shows both sides
     at five times the price. Nothing moves: its orders count for nothing."""
     bench = _ask_gone(max_step=10_000)
     bench.order("poor", 0, True, 100_000, 4_990_000)
@@ -105,7 +105,7 @@ def test_orders_without_margin_are_no_book() -> None:
 
 
 def test_empty_side_and_no_sampler() -> None:
-    """Where one side is empty and nobody samples for a minute, a liar with margin shows both sides at
+    """Where one side is empty and nobody samples for a minute, a liar shows both sides at
     five times the price for one sample, which stands for 60 seconds. It counts as 1%, so
     the mark moves by 60 / 210 of that, 0.29%, and for two minutes at most; anyone's sample of the
     true book ends it at once. Twenty such samples in a row, with nobody else there, get to 1%."""

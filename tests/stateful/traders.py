@@ -717,7 +717,7 @@ class Traders:
         self.do("oracle", "set_quorum", self.owner, rng.choice([1, 2, 2, 3]))
         self.govern("set_guardian", self.guardian)
         for market in range(MAIN + SIDE):
-            price = rng.choice([60, 5_000, 110_000, 1_000_000]) if market < MAIN else 100_000
+            price = rng.choice([700, 5_000, 110_000, 1_000_000]) if market < MAIN else 100_000
             price += rng.randrange(price // 10)
             self.prices.append(float(price))
             leverage = rng.choice([10, 20, 40, 50])
@@ -1066,7 +1066,9 @@ class Traders:
             by_owner("oracle", "set_parameters", 3, day, 10**6 + 1),
             # 10x at least: a step of 5% is its maintenance.
             by_owner("oracle", "set_parameters", 3, day, 50_000),
+            by_owner("oracle", "set_parameters", 3, day, self.rng.choice([1, 99])),
             self.too_much_leverage,
+            self.coarse_tick,
             by_owner("oracle", "set_market_staleness", 0, 3),
             by_owner("oracle", "set_market_staleness", 0, day + 1),
             by_owner("oracle", "set_market_staleness", many, 100),
@@ -1473,6 +1475,18 @@ class Traders:
         self.twin.wait(model.MAX_SAMPLE_AGE - self.rng.randrange(2))
         self.do("oracle", "update", self.reporters[2], [round(p * 1.004) for p in self.prices])
         self.refresh()
+
+    def coarse_tick(self) -> None:
+        """Under the smallest step a cheap market's tick is more than a step: no new risk there."""
+        cheap = [m for m in range(MAIN) if self.mark(m) < 10_000]
+        if not cheap or self.settled:
+            return
+        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 100)
+        self.refresh()
+        market = self.rng.choice(cheap)
+        for tif in (0, 1, 2):
+            self.place(self.whale, market, True, self.lots(market, 100 * USDC), 1, tif)
+        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, self.max_step)
 
     def too_much_leverage(self) -> None:
         """Tiers whose maintenance is within the step of a mark."""

@@ -24,6 +24,8 @@ def test_the_owner_sets_them(oracle: Any, owner: Any) -> None:
         ((5, 5, 0), "oracle: stale before the next update"),
         ((5, 0, 0), "oracle: stale before the next update"),
         ((5, 6, 10**6 + 1), "oracle: step above 100%"),
+        ((5, 6, 99), "oracle: step below 0.01%"),
+        ((5, 6, 1), "oracle: step below 0.01%"),
         ((5, 6, 10**6), "oracle: step not below maintenance"),
         ((5, 86_401, 0), "oracle: staleness above a day"),
     ],
@@ -63,7 +65,7 @@ def test_the_interval_is_below_the_staleness_of_every_market(oracle: Any, owner:
     oracle.set_parameters(59, 3_600, 0, sender=owner)
 
 
-@pytest.mark.parametrize(("step", "mark"), [(9_999, 101), (9_000, 112), (1, 10**6)])
+@pytest.mark.parametrize(("step", "mark"), [(9_999, 101), (9_000, 112), (100, 10_000)])
 def test_a_market_is_coarse_where_a_tick_is_more_than_the_step(
     oracle: Any, owner: Any, move_mark: Any, step: int, mark: int
 ) -> None:
@@ -75,7 +77,7 @@ def test_a_market_is_coarse_where_a_tick_is_more_than_the_step(
     move_mark(mark - 1)
     assert not oracle.is_coarse(X)  # no limit to exceed
     oracle.set_parameters(3, 3_600, step, sender=owner)
-    assert [oracle.is_coarse(m) for m in (X, Y)] == [True, step == 1]
+    assert [oracle.is_coarse(m) for m in (X, Y)] == [True, False]
     # One tick it moves all the same: of 100 ticks a hundredth, where 0.9999% are allowed.
     move_mark(mark - 2)
     assert oracle.previous_mark(X) == mark - 1

@@ -211,3 +211,22 @@ def test_an_order_that_would_add_risk_is_refused(
     with refused(closed_to_risk):  # a flip
         place(long, False, 101, X_PRICE + 9, tif=tif)
     place(long, False, 100, X_PRICE + 9, tif=tif)
+
+
+def test_where_a_tick_is_more_than_the_step_no_risk_is_added(
+    oracle: Any, governor: Any, owner: Any, place: Any, trader_id: int
+) -> None:
+    # $100 a lot and 50 ticks: one tick is 2% of the mark
+    oracle.add_market(50, sender=owner)
+    oracle.add_market(112, sender=owner)
+    for _ in range(2):
+        governor.add_market("CHEAP", 0, 10, 0, sender=owner)
+    oracle.set_parameters(3, 3_600, 9_000, sender=owner)
+    assert [oracle.is_coarse(m) for m in (X, 2, 3)] == [False, True, False]
+    for tif in (GTC, IOC, POST_ONLY):
+        with refused("oracle: reduce only, a tick is more than the step"):
+            place(trader_id, True, 100, 50, 2, tif)
+    place(trader_id, True, 100, 50, 3)
+    # A limit that is lifted is no limit to exceed.
+    oracle.set_parameters(3, 3_600, 0, sender=owner)
+    place(trader_id, True, 100, 50, 2)
