@@ -532,7 +532,8 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 @internal
 def _weigh(lot: Lot, account: uint256) -> Candidate:
     """
-    @notice The account's score and profit at the mark; account 0 if it is not eligible.
+    @notice The account's score and profit at the mark; account 0 if it is not eligible: by its
+            position and equity, or because the rule says so with a score of 0.
     """
     position: IClearinghouse.Position = staticcall clearinghouse.position(
         account, self._round.market
@@ -553,6 +554,8 @@ def _weigh(lot: Lot, account: uint256) -> Candidate:
             maintenance=margin.maintenance,
         )
     )
+    if score == 0:
+        return empty(Candidate)
     return Candidate(account=account, score=score, pnl=pnl)
 
 
