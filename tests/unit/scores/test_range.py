@@ -1,5 +1,4 @@
-"""Every score over the whole range of the ledger: never a revert, and the figure of the model to the
-last digit."""
+"""Every score over the whole range of the ledger: never a revert, and the figure of the model."""
 
 from __future__ import annotations
 
