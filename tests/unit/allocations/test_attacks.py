@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from breakwater import artifacts
 from breakwater.engine.base import Reverted
 from breakwater.model import adl
 from tests.unit.allocations.planning import PLANNERS, Planning
@@ -237,3 +238,9 @@ def test_largest_figures(allocation: adl.Allocation) -> None:
     assert plan.run() == fills
     assert plan.lots_of(fills) == {"half": whole // 2, "rest": whole // 4}
     plan.check()
+
+
+@pytest.mark.parametrize("name", [*PLANNERS.values(), "Deleverager"])
+def test_the_deployed_code_is_within_the_limit(name: str) -> None:
+    size = artifacts.load()[name].runtime_size
+    assert size is not None and 0 < size < 24_576
