@@ -162,7 +162,7 @@ Level = Annotated[list[DecimalText], Field(min_length=2, max_length=2)]
 # One name each for now; a new rule of the venue is added here.
 Score = Literal["hyperliquid_docs"]
 Allocation = Literal["queue"]
-Close = Literal["bankruptcy", "previous_mark"]
+Close = Literal["bankruptcy", "previous_mark", "mark"]
 Trigger = Literal["underwater", "unfillable"]
 RankingEngine = Literal["scan"]
 

@@ -15,7 +15,7 @@ from breakwater import artifacts, contract
 from breakwater.contract import Contract, EventDecoder, Tx
 from breakwater.engine.base import Engine
 
-CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1}
+CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1, "mark": 2}
 TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
 SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
 TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}

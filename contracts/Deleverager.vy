@@ -46,6 +46,7 @@ MAX_ESTATES: constant(uint256) = 128
 
 CLOSE_AT_BANKRUPTCY: constant(uint256) = 0
 CLOSE_AT_PREVIOUS_MARK: constant(uint256) = 1
+CLOSE_AT_MARK: constant(uint256) = 2
 
 
 struct Lot:
@@ -203,7 +204,8 @@ def __init__(clearinghouse_: address, oracle_: address, vault_: address, score: 
 def set_policy(score: address, close: uint256):
     """
     @notice Chooses the score contract and the close price: 0 the bankruptcy price, 1 the
-            previous mark. Owner only, and not while a round is open.
+            previous mark, 2 the mark (winners lose nothing against it; the gap is the lot's
+            residual). Owner only, and not while a round is open.
     """
     ownable._check_owner()
     assert not self._is_busy(), "deleverager: round open"
@@ -213,7 +215,7 @@ def set_policy(score: address, close: uint256):
 @internal
 def _set_policy(score: address, close: uint256):
     assert score.is_contract, "deleverager: score is not a contract"
-    assert close <= CLOSE_AT_PREVIOUS_MARK, "deleverager: unknown close price"
+    assert close <= CLOSE_AT_MARK, "deleverager: unknown close price"
     self.score_rule = IScore(score)
     self.close_rule = close
     log PolicySet(score=score, close=close)
@@ -532,7 +534,8 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 @internal
 def _weigh(lot: Lot, account: uint256) -> Candidate:
     """
-    @notice The account's score and profit at the mark; account 0 if it is not eligible.
+    @notice The account's score and profit at the mark; account 0 if it is not eligible: by its
+            position and equity, or because the rule says so with a score of 0.
     """
     position: IClearinghouse.Position = staticcall clearinghouse.position(
         account, self._round.market
@@ -553,6 +556,8 @@ def _weigh(lot: Lot, account: uint256) -> Candidate:
             maintenance=margin.maintenance,
         )
     )
+    if score == 0:
+        return empty(Candidate)
     return Candidate(account=account, score=score, pnl=pnl)
 
 
@@ -567,7 +572,7 @@ def _is_dry(lot: Lot) -> bool:
     """
     if self._round.dry_size == 0 or self._round.cursor != 0:
         return False
-    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
+    if self.close_rule != CLOSE_AT_BANKRUPTCY:
         return lot.size <= self._round.dry_size
     here: uint256 = self._whole(lot)
     at_mark: uint256 = lot.size * self._round.mark
@@ -593,8 +598,8 @@ def _bearable(lot: Lot, position: IClearinghouse.Position, equity: int256) -> ui
         return 0
     numerator: int256 = 0
     denominator: int256 = 1
-    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
-        numerator = convert(self._round.previous_mark, int256)
+    if self.close_rule != CLOSE_AT_BANKRUPTCY:
+        numerator = convert(self._fixed_price(), int256)
     else:
         numerator = convert(self._whole(lot), int256)
         denominator = convert(lot.size, int256)
@@ -682,12 +687,23 @@ def _quote(lot: Lot, size: uint256) -> uint256:
          takes the lot's worth to exactly 0; until then the winner bears the unit: it pays
          rounded up for a bankrupt long and receives rounded down for a bankrupt short.
     """
-    if self.close_rule == CLOSE_AT_PREVIOUS_MARK:
-        return size * self._round.previous_mark
+    if self.close_rule != CLOSE_AT_BANKRUPTCY:
+        return size * self._fixed_price()
     whole: uint256 = self._whole(lot)
     if self._round.is_long:
         return (whole * size + lot.size - 1) // lot.size
     return whole * size // lot.size
+
+
+@view
+@internal
+def _fixed_price() -> uint256:
+    """
+    @notice The close price of a rule by which all lots of a round close alike, ticks.
+    """
+    if self.close_rule == CLOSE_AT_MARK:
+        return self._round.mark
+    return self._round.previous_mark
 
 
 @view

@@ -1,7 +1,8 @@
-"""Auto-deleveraging as a rule: score, eligibility, order, size and quote of every close.
+"""Auto-deleveraging as a rule: score, eligibility, order or shares, size and quote of a close.
 
-Owns the ranking and nothing else. Prices and scores are exact fractions and are rounded only where
-money changes hands; no account, ledger or chain is touched.
+Owns the rule and nothing else. Prices, scores and shares are exact fractions, rounded where the
+venue writes them down: a score to 10^-18 (what is ranked is the written score), a share to whole
+lots, money to micro-USDC. No account, ledger or chain is touched.
 
 Units: sizes in signed lots, money in micro-USDC, prices in ticks (micro-USDC a lot).
 """
@@ -9,12 +10,14 @@ Units: sizes in signed lots, money in micro-USDC, prices in ticks (micro-USDC a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
-CloseRule = Literal["bankruptcy", "previous_mark"]
+CloseRule = Literal["bankruptcy", "previous_mark", "mark"]
+ScoreRule = Literal["hyperliquid_docs", "return_x_leverage", "binance", "profit"]
+Allocation = Literal["queue", "pro_rata_pnl", "pro_rata_size", "capped_pro_rata", "drain_leverage"]
 
 SCORE_ONE: Final = 10**18
 """A score of 1 as the venue writes it down, rounded down."""
@@ -22,15 +25,23 @@ SCORE_ONE: Final = 10**18
 UNBOUNDED: Final = 2**256 - 1
 """What the venue writes for the score of an account with nothing left."""
 
+WALLET_FLOOR: Final = 10**6
+"""`binance`: a wallet below 1 USDC counts as this much."""
+
 
 @dataclass(frozen=True)
 class Standing:
-    """One trader's position in the round's market, and the equity of the whole account."""
+    """One trader's position in the round's market; equity, cash and maintenance of its account.
+
+    The last two matter to the score `binance` alone.
+    """
 
     account: int
     size: int
     quote: int
     equity: int
+    cash: int = 0
+    maintenance: int = 0
 
     def profit(self, price: Fraction | int) -> Fraction:
         """Unrealised profit of the position at a price."""
@@ -88,15 +99,62 @@ def hyperliquid_docs(standing: Standing, mark: int) -> Fraction | None:
     return ratio * notional / standing.equity
 
 
-def written_score(standing: Standing, mark: int) -> int:
-    """The score as the venue writes it: 10^-18 units, rounded down."""
-    score = hyperliquid_docs(standing, mark)
-    return UNBOUNDED if score is None else math.floor(score * SCORE_ONE)
+def return_x_leverage(standing: Standing, mark: int) -> Fraction | None:
+    """Profit over entry notional, times N/AV; 0 for who is out of profit at the mark."""
+    if standing.equity <= 0:
+        return None
+    profit = max(standing.profit(mark), Fraction(0))
+    return profit / max(abs(standing.quote), 1) * abs(standing.size) * mark / standing.equity
 
 
-def close_price(lot: Lot, rule: CloseRule, previous_mark: int) -> Fraction:
-    """The price a lot at which winners are closed, exact."""
-    return lot.bankruptcy_price if rule == "bankruptcy" else Fraction(previous_mark)
+def binance(standing: Standing, mark: int) -> Fraction | None:
+    """max(0, profit) / max(1 USDC, cash) * maintenance / equity; below 0: not eligible."""
+    if standing.equity <= 0:
+        return Fraction(-1)
+    profit = max(standing.profit(mark), Fraction(0))
+    wallet = max(standing.cash, WALLET_FLOOR)
+    return profit / wallet * standing.maintenance / standing.equity
+
+
+def profit(standing: Standing, mark: int) -> Fraction | None:
+    """Unrealised profit at the mark in USDC: the template for a rule of one's own."""
+    return max(standing.profit(mark), Fraction(0)) / 10**6
+
+
+SCORES: Final[Mapping[ScoreRule, Callable[[Standing, int], Fraction | None]]] = {
+    "hyperliquid_docs": hyperliquid_docs,
+    "return_x_leverage": return_x_leverage,
+    "binance": binance,
+    "profit": profit,
+}
+"""Each answers None for no bound, and below 0 for an account that it does not let be closed."""
+
+
+def written_score(standing: Standing, mark: int, score: ScoreRule = "hyperliquid_docs") -> int:
+    """The score as the venue writes it: 10^-18 units, rounded down, at least 1; 0: not eligible."""
+    exact = SCORES[score](standing, mark)
+    if exact is None:
+        return UNBOUNDED
+    if exact < 0:
+        return 0
+    # The template has its floor at one micro-USDC of profit.
+    least = 10**12 if score == "profit" else 1
+    return max(math.floor(exact * SCORE_ONE), least)
+
+
+def close_price(lot: Lot, rule: CloseRule, previous_mark: int, mark: int | None = None) -> Fraction:
+    """The price a lot at which winners are closed, exact.
+
+    At the mark a winner loses nothing against it: what the lot lacks is its residual, which
+    insurance pays up to its limit and the rest of which is uninsured (`settle`).
+    """
+    if rule == "bankruptcy":
+        return lot.bankruptcy_price
+    if rule == "previous_mark":
+        return Fraction(previous_mark)
+    if mark is None:
+        raise ValueError("to close at the mark takes the mark")
+    return Fraction(mark)
 
 
 def bearable(standing: Standing, lot: Lot, mark: int, rule: CloseRule, previous_mark: int) -> int:
@@ -107,7 +165,7 @@ def bearable(standing: Standing, lot: Lot, mark: int, rule: CloseRule, previous_
     """
     if standing.size == 0 or (standing.size > 0) == lot.is_long:
         return 0
-    price = close_price(lot, rule, previous_mark)
+    price = close_price(lot, rule, previous_mark, mark)
     if standing.profit(price) <= 0:
         return 0
     wanted = min(lot.size, abs(standing.size))
@@ -120,32 +178,45 @@ def bearable(standing: Standing, lot: Lot, mark: int, rule: CloseRule, previous_
     return math.floor(standing.equity / loss_a_lot)
 
 
-def quote_of(lot: Lot, size: int, rule: CloseRule, previous_mark: int) -> int:
+def quote_of(
+    lot: Lot, size: int, rule: CloseRule, previous_mark: int, mark: int | None = None
+) -> int:
     """micro-USDC for `size` lots, rounded against the winner.
 
     A winner pays (bankrupt long) rounded up, and receives (bankrupt short) rounded down. The last
     fill of a lot takes all that is left.
     """
-    exact = close_price(lot, rule, previous_mark) * size
+    exact = close_price(lot, rule, previous_mark, mark) * size
     return math.ceil(exact) if lot.is_long else math.floor(exact)
 
 
 def ranked(
-    standings: Iterable[Standing], lot: Lot, mark: int, rule: CloseRule, previous_mark: int
+    standings: Iterable[Standing],
+    lot: Lot,
+    mark: int,
+    rule: CloseRule,
+    previous_mark: int,
+    score: ScoreRule = "hyperliquid_docs",
 ) -> list[Standing]:
-    """The eligible winners: higher score first, then higher profit at the mark, then lower id."""
-    eligible = [s for s in standings if bearable(s, lot, mark, rule, previous_mark)]
+    """The eligible winners: higher score first, then higher profit at the mark, then lower id.
 
-    def key(standing: Standing) -> tuple[bool, Fraction, Fraction, int]:
-        score = hyperliquid_docs(standing, mark)
-        return (
-            score is not None,
-            Fraction(0) if score is None else -score,
-            -standing.profit(mark),
-            standing.account,
-        )
+    Scores are compared as the venue writes them, so two that differ by less than 10^-18 are equal.
+    """
+    eligible = [
+        s
+        for s in standings
+        if bearable(s, lot, mark, rule, previous_mark) and written_score(s, mark, score)
+    ]
+    return sorted(eligible, key=lambda s: precedence(s, mark, score))
 
-    return sorted(eligible, key=key)
+
+def precedence(standing: Standing, mark: int, score: ScoreRule) -> tuple[int, Fraction, int]:
+    """Sorts the first one to be closed to the front."""
+    return (
+        -written_score(standing, mark, score),
+        -standing.profit(mark),
+        standing.account,
+    )
 
 
 def close_lot(
@@ -155,23 +226,37 @@ def close_lot(
     rule: CloseRule,
     previous_mark: int,
     page: int | None = None,
+    score: ScoreRule = "hyperliquid_docs",
+    allocation: Allocation = "queue",
+    largest_share: Fraction = Fraction(1),
 ) -> tuple[list[Fill], Lot]:
-    """Closes a lot against the winners, greedy in rank order. Returns the fills and what is left.
+    """Closes a lot against the winners. Returns the fills and what is left.
 
-    `page` is how many winners are closed before all are ranked anew, as the venue does with what
-    is left of the lot; None: never.
+    Under `queue` greedy in rank order; `page` is how many winners are closed before all are ranked
+    anew, as the venue does with what is left of the lot; None: never. Under any other allocation
+    each winner gives up its part at once, in the order of `standings`.
     """
     fills: list[Fill] = []
+    if allocation != "queue":
+        parts = plan(standings, lot, mark, rule, previous_mark, score, allocation, largest_share)
+        for standing, size in parts:
+            fill, lot = close_winner(
+                lot, standing, size, len(fills) + 1, mark, rule, previous_mark, score
+            )
+            fills.append(fill)
+        return fills, lot
     current = {standing.account: standing for standing in standings}
     while lot.size:
-        queue = ranked(current.values(), lot, mark, rule, previous_mark)
+        queue = ranked(current.values(), lot, mark, rule, previous_mark, score)
         for standing in queue[:page]:
             if not lot.size:
                 break
             size = bearable(standing, lot, mark, rule, previous_mark)
             if not size:
                 continue
-            fill, lot = close_winner(lot, standing, size, len(fills) + 1, mark, rule, previous_mark)
+            fill, lot = close_winner(
+                lot, standing, size, len(fills) + 1, mark, rule, previous_mark, score
+            )
             fills.append(fill)
             current[standing.account] = after_close(standing, fill, mark)
         if page is None or len(queue) <= page:
@@ -187,16 +272,17 @@ def close_winner(
     mark: int,
     rule: CloseRule,
     previous_mark: int,
+    score: ScoreRule = "hyperliquid_docs",
 ) -> tuple[Fill, Lot]:
     """One close of `size` lots, and the lot after it."""
-    quote = quote_of(lot, size, rule, previous_mark)
+    quote = quote_of(lot, size, rule, previous_mark, mark)
     at_mark = size * mark
     fill = Fill(
         winner=standing.account,
         size=size,
         quote=quote,
         rank=rank,
-        score=written_score(standing, mark),
+        score=written_score(standing, mark, score),
         haircut=quote - at_mark if lot.is_long else at_mark - quote,
         lot_size=lot.size,
         lot_worth=lot.worth,
@@ -209,11 +295,19 @@ def after_close(standing: Standing, fill: Fill, mark: int) -> Standing:
     """The winner after its fill. The quote keeps its share of what is left, toward zero."""
     released = abs(standing.quote) * fill.size // abs(standing.size)
     sign = 1 if standing.size > 0 else -1
-    return Standing(
-        account=standing.account,
-        size=standing.size - sign * fill.size,
-        quote=standing.quote + released if standing.quote < 0 else standing.quote - released,
-        equity=standing.equity - fill.haircut,
+    quote = standing.quote + released if standing.quote < 0 else standing.quote - released
+    size = standing.size - sign * fill.size
+    equity = standing.equity - fill.haircut
+    return replace(
+        standing,
+        size=size,
+        quote=quote,
+        equity=equity,
+        # What the position does not hold any more is cash.
+        cash=standing.cash
+        + (equity - standing.equity)
+        - (size * mark + quote)
+        + (standing.size * mark + standing.quote),
     )
 
 
@@ -234,3 +328,152 @@ def share_out(fills: Sequence[Fill]) -> dict[int, int]:
     for fill in fills:
         out[fill.winner] = out.get(fill.winner, 0) + fill.haircut
     return out
+
+
+# ---------------------------------------------------------------- allocations other than the queue
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A winner that a plan may close: lots that it can give at most, and all it has."""
+
+    standing: Standing
+    limit: int
+
+    @property
+    def size(self) -> int:
+        """Lots held."""
+        return abs(self.standing.size)
+
+
+def claimants(
+    standings: Iterable[Standing],
+    lot: Lot,
+    mark: int,
+    rule: CloseRule,
+    previous_mark: int,
+    score: ScoreRule = "hyperliquid_docs",
+    largest_share: Fraction = Fraction(1),
+) -> list[Claimant]:
+    """Who takes part in a plan: as for the queue, but with an equity that is not below zero.
+
+    An equity below zero could be lifted above it by a whole close only, and shares are parts.
+    """
+    out = []
+    for standing in standings:
+        if standing.equity < 0 or not written_score(standing, mark, score):
+            continue
+        limit = min(
+            bearable(standing, lot, mark, rule, previous_mark),
+            math.floor(abs(standing.size) * largest_share),
+        )
+        if limit:
+            out.append(Claimant(standing, limit))
+    return out
+
+
+def pro_rata(weights: Sequence[int], wanted: int) -> list[Fraction]:
+    """Shares in proportion to the weights, exact."""
+    total = sum(weights)
+    return [Fraction(wanted * weight, total) if total else Fraction(0) for weight in weights]
+
+
+def capped_pro_rata(
+    weights: Sequence[int], caps: Sequence[Fraction | int], wanted: int
+) -> list[Fraction]:
+    """min(cap, level * weight), with the level at which the shares add up; the caps if they
+    cannot."""
+    if sum(caps) <= wanted:
+        return [Fraction(cap) for cap in caps]
+    shares = [Fraction(0)] * len(weights)
+    left, total = Fraction(wanted), sum(weights)
+    # The first to reach its cap is the one with the least cap a unit of weight.
+    for i in sorted(range(len(weights)), key=lambda i: Fraction(caps[i]) / weights[i]):
+        level = left / total
+        shares[i] = min(Fraction(caps[i]), level * weights[i])
+        left -= shares[i]
+        total -= weights[i]
+    return shares
+
+
+def drain_leverage(
+    sizes: Sequence[int], equities: Sequence[int], limits: Sequence[int], wanted: int
+) -> list[Fraction]:
+    """min(limit, max(0, size - level * equity)), with the level at which the shares add up."""
+    if sum(limits) <= wanted:
+        return [Fraction(limit) for limit in limits]
+    rows = [(q, max(e, 1), limit) for q, e, limit in zip(sizes, equities, limits, strict=True)]
+
+    def at(level: Fraction) -> list[Fraction]:
+        return [min(Fraction(m), max(Fraction(0), q - level * e)) for q, e, m in rows]
+
+    # The sum is linear between the levels at which somebody begins or reaches its limit.
+    corners = sorted({Fraction(0)} | {Fraction(x, e) for q, e, m in rows for x in (q, q - m)})
+    low = max(corner for corner in corners if sum(at(corner)) >= wanted)
+    high = min(corner for corner in corners if sum(at(corner)) <= wanted)
+    here, there = sum(at(low)), sum(at(high))
+    # A corner, or a stretch on which everybody's share is the same.
+    if here == wanted:
+        return at(low)
+    return at(low + (high - low) * (here - wanted) / (here - there))
+
+
+def exact_shares(
+    parts: Sequence[Claimant], wanted: int, mark: int, allocation: Allocation
+) -> list[Fraction]:
+    """What each would give up if lots could be divided; above a limit where the rule has none."""
+    if allocation == "pro_rata_pnl":
+        return pro_rata([max(int(c.standing.profit(mark)), 0) for c in parts], wanted)
+    if allocation == "pro_rata_size":
+        return pro_rata([c.size for c in parts], wanted)
+    limits = [c.limit for c in parts]
+    if allocation == "capped_pro_rata":
+        return capped_pro_rata([c.size for c in parts], limits, wanted)
+    return drain_leverage(
+        [c.size for c in parts], [c.standing.equity for c in parts], limits, wanted
+    )
+
+
+def whole_lots(
+    shares: Sequence[Fraction],
+    limits: Sequence[int],
+    order: Sequence[int],
+    wanted: int,
+    above_zero: bool = False,
+) -> list[int]:
+    """Shares in whole lots: rounded down and cut at the limits; what is left over goes in rank
+    order (`order`: places in `shares`), one lot each to who has room, then as much as each has.
+
+    `above_zero`: one lot each only to those that have a share.
+    """
+    out = [min(math.floor(share), limit) for share, limit in zip(shares, limits, strict=True)]
+    takers = [i for i in order if out[i] < limits[i] and (shares[i] > 0 or not above_zero)]
+    for i in takers[: max(0, wanted - sum(out))]:
+        out[i] += 1
+    for i in order:
+        out[i] += min(limits[i] - out[i], max(0, wanted - sum(out)))
+    return out
+
+
+def plan(
+    standings: Iterable[Standing],
+    lot: Lot,
+    mark: int,
+    rule: CloseRule,
+    previous_mark: int,
+    score: ScoreRule,
+    allocation: Allocation,
+    largest_share: Fraction = Fraction(1),
+) -> list[tuple[Standing, int]]:
+    """Who gives up how many lots, in the order of `standings`; nobody with none."""
+    # Only one allocation has a cap of its own.
+    share = largest_share if allocation == "capped_pro_rata" else Fraction(1)
+    parts = claimants(standings, lot, mark, rule, previous_mark, score, share)
+    order = sorted(range(len(parts)), key=lambda i: precedence(parts[i].standing, mark, score))
+    limits = [c.limit for c in parts]
+    if sum(limits) <= lot.size:
+        sizes = limits
+    else:
+        shares = exact_shares(parts, lot.size, mark, allocation)
+        sizes = whole_lots(shares, limits, order, lot.size, allocation == "drain_leverage")
+    return [(c.standing, size) for c, size in zip(parts, sizes, strict=True) if size]

@@ -10,6 +10,7 @@
         With notional = |size| * mark and entry_notional = |size| * entry, the ratio is
         notional / entry_notional, so the short's score is entry_notional / equity.
         Source: Hyperliquid docs, "Auto-deleveraging".
+@custom:kill Nothing to halt: it only computes.
 """
 from ..interfaces import IScore
 
@@ -22,15 +23,17 @@ ONE: constant(uint256) = 10**18
 @external
 def score(standing: IScore.Standing) -> uint256:
     """
-    @notice Units of 10^-18, rounded down; the largest number if equity is not above zero.
+    @notice Units of 10^-18, rounded down, at least 1; the largest number if equity is not above
+            zero.
     @dev Notionals are below 2^87, so the product stays below 2^234.
     """
     if standing.equity <= 0:
         return max_value(uint256)
     equity: uint256 = convert(standing.equity, uint256)
     if standing.is_long:
-        return (
+        return max(
             standing.notional * standing.notional * ONE
-            // (max(standing.entry_notional, 1) * equity)
+            // (max(standing.entry_notional, 1) * equity),
+            1,
         )
-    return standing.entry_notional * ONE // equity
+    return max(standing.entry_notional * ONE // equity, 1)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from breakwater.contract import Tx
+from breakwater import artifacts, contract
+from breakwater.contract import Contract, Tx
 from breakwater.engine.base import Engine
 from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import Ledger, Solvency
 from breakwater.model import adl
-from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
+from breakwater.venue import CLOSE_RULES, VAULT_ACCOUNT, Venue, VenueConfig
 
 USDC = 10**6
 VAULT = VAULT_ACCOUNT
@@ -50,10 +51,15 @@ class Bench:
     """`bench.account("loser", "100")`, `bench.hold("loser", 0, "10", "100")`, `bench.mark(...)`."""
 
     def __init__(
-        self, *markets: MarketSpec, engine: Engine | None = None, check: bool = True, **config: Any
+        self,
+        *markets: MarketSpec,
+        engine: Engine | None = None,
+        check: bool = True,
+        venue: type[Venue] = Venue,
+        **config: Any,
     ) -> None:
         self.engine = engine or RevmEngine()
-        self.venue = Venue.deploy(
+        self.venue = venue.deploy(
             self.engine, VenueConfig(**{"min_interval": 1, "max_step": 0, **config})
         )
         self.specs = list(markets)
@@ -79,6 +85,24 @@ class Bench:
     def lots(self, market: int, size: str) -> int:
         """Units to lots, exact."""
         return _whole(Decimal(size) * 10 ** self.specs[market].decimals)
+
+    def deploy(self, name: str, *args: object) -> Contract:
+        """Another contract beside the venue's, the owner's."""
+        made = artifacts.load()[name]
+        return contract.deploy(
+            self.engine, made.name, made.abi, made.bytecode, args,
+            sender=self.venue.owner, decoder=self.venue.decoder,
+        )  # fmt: skip
+
+    def score_by(self, name: str, close: str) -> Contract:
+        """Ranks by another score contract from now on."""
+        rule = self.deploy(name)
+        self.seen(
+            self.venue.deleverager.send(
+                "set_policy", rule, CLOSE_RULES[close], sender=self.venue.owner
+            )
+        )
+        return rule
 
     # ---------------------------------------------------------------- acting
 
@@ -276,5 +300,11 @@ class Bench:
         for i in range(house.call("holder_count", market, longs)):
             account = house.call("holder_at", market, longs, i)
             size, quote, *_ = house.call("position", account, market)
-            out.append(adl.Standing(account, size, quote, house.call("equity", account)))
+            margin = house.call("margin", account)
+            out.append(
+                adl.Standing(
+                    account, size, quote, margin.equity, house.call("cash", account),
+                    margin.maintenance,
+                )
+            )  # fmt: skip
         return out

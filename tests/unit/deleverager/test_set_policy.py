@@ -17,7 +17,7 @@ def test_the_owner_sets_score_and_close_price(deleverager: Any, score: Any, owne
 
 def test_nonsense_is_refused(deleverager: Any, score: Any, owner: Any) -> None:
     with refused("deleverager: unknown close price"):
-        deleverager.set_policy(score, 2, sender=owner)
+        deleverager.set_policy(score, 3, sender=owner)
     with refused("deleverager: score is not a contract"):
         deleverager.set_policy(owner, 0, sender=owner)
 
