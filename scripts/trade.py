@@ -78,7 +78,9 @@ class _Group(click.Group):
     APE_FOUNDRY_HOST names where no network is given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own, common, rest = [], [], list(args)
+        own: list[str] = []
+        common: list[str] = []
+        rest = list(args)
         while rest and rest[0].startswith("-"):
             option = rest.pop(0)
             target = common if option.partition("=")[0] in _COMMON else own
