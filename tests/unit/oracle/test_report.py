@@ -122,19 +122,6 @@ def test_the_previous_mark_takes_a_quorum_to_move_on(
     assert (own.mark(Y), own.previous_mark(Y)) == (2_100, 2_000)
 
 
-def test_a_report_of_the_second_of_a_poke_is_not_lost(
-    own: Any, report: Any, poke: Any, chain: Any, accounts: Any, stranger: Any
-) -> None:
-    """Who sees a report coming pokes ahead of it in the same block: it still is news after."""
-    report(0, 1_100, 2_000)
-    poke()
-    poked = own.price(X).epoch
-    receipt = report(0, 1_200, 2_000)
-    assert own.has_news(X)
-    # The word of the report names the epoch it came after, whatever the time.
-    assert receipt.timestamp > own.updated_at() and poked == own.epoch() == 1
-
-
 def test_a_removed_reporter_is_not_heard(own: Any, report: Any, poke: Any, owner: Any) -> None:
     for who, price in enumerate((10, 20, 90)):
         report(who, price, 0)
