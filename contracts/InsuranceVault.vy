@@ -14,7 +14,8 @@
                        the ledger, never from a token balance
             shares     10^-12 of a USDC at the outset; burnt and minted rounded in the vault's favour
             value      of a position of the tranche. Entries take the better of mark and previous
-                       mark; exits the worse, less `exit_haircut` for working it off
+                       mark; exits the worse, less `exit_haircut` for working it off. Entries also
+                       pay for what estates have gained, which may become the vault's
 
         Inflation defence: 10^6 shares and 1 micro-USDC more than there are enter every conversion
         (`VIRTUAL_SHARES`, `VIRTUAL_ASSETS`), so whoever lifts the price of a share by a gift loses
@@ -22,10 +23,10 @@
         what is left when all depositors have gone.
 
         Leaving takes two steps: `request_exit` locks shares, which go on bearing losses, and after
-        `exit_delay` they can be redeemed at once at any time, but for as long as a round is open,
-        a bankrupt's lots are left, or the tranche is below zero or stale. While a loss is
-        uninsured they leave at the clearinghouse's ratio like every withdrawal: it is the same in
-        any order, so nobody has to be held back.
+        `exit_delay` they can be redeemed at any time, except while a bankrupt is known: a round is
+        open, lots of an estate are left, or the tranche is below zero (or cannot be valued, its
+        price being stale). While a loss is uninsured they leave at the clearinghouse's ratio like
+        every withdrawal: the ratio is the same in any order, so nobody has to be held back.
 @custom:kill Cannot be halted; with nothing in it, it pays nothing. Depositors can leave as long as
              the clearinghouse pays.
 """
@@ -332,15 +333,20 @@ def pay(market: uint256, account: uint256, wanted: uint256) -> uint256:
 def _available(market: uint256) -> uint256:
     """
     @dev A budget is its share of main's cash plus all that was paid, less what it has paid itself.
-         A payment changes neither that sum nor another budget, so the order does not matter.
+         A payment changes neither that sum nor another budget, so the order does not matter. What
+         was spent is rounded up and what all spent down, so that budgets together never exceed the
+         cash; once money has left since the fences changed, a budget may be off by a micro-USDC.
     """
     cash: uint256 = self._cash()
     if self.fence_count == 0:
         return cash
     fence: uint256 = self._fences[market]
     share: uint256 = fence - 1 if fence != 0 else PPM - self.fenced_share
-    spent: uint256 = self._unscaled(self._spent[self._era][self._budget_of(market)])
-    budget: uint256 = share * (cash + self._unscaled(self._spent_in_all[self._era])) // PPM
+    spent: uint256 = self._ceil_div(
+        self._spent[self._era][self._budget_of(market)] * self._scale, SCALE
+    )
+    spent_in_all: uint256 = self._spent_in_all[self._era] * self._scale // SCALE
+    budget: uint256 = share * (cash + spent_in_all) // PPM
     return min(cash, budget - min(budget, spent))
 
 
@@ -348,12 +354,6 @@ def _available(market: uint256) -> uint256:
 @internal
 def _budget_of(market: uint256) -> uint256:
     return POOL if self._fences[market] == 0 else market
-
-
-@view
-@internal
-def _unscaled(amount: uint256) -> uint256:
-    return amount * self._scale // SCALE
 
 
 @internal
@@ -429,14 +429,15 @@ def _defund(amount: uint256):
 def deposit(assets: uint256, receiver: address) -> uint256:
     """
     @notice Pulls `assets` micro-USDC from the caller and mints shares, rounded down, to `receiver`.
-            Refused while a round is open, a loss is uninsured, the tranche's price is stale, or the
-            assets are zero and the shares are not.
+            Refused while a round is open, a loss is uninsured, the tranche is below zero or its
+            price stale, or the assets are zero and the shares are not.
     @return Shares minted.
     """
     entry: Entry = self._entry()
-    shares: uint256 = self._to_shares(assets, entry.assets, entry.shares)
-    assert shares != 0, "vault: amount is zero"
+    assert assets != 0, "vault: amount is zero"
     assert assets <= self._max_deposit(entry), "vault: beyond what may enter now"
+    shares: uint256 = self._to_shares(assets, entry.assets, entry.shares)
+    assert shares != 0, "vault: too little for a share"
     self._enter(receiver, assets, shares)
     return shares
 
@@ -478,7 +479,10 @@ def _pull(amount: uint256):
 def _entry() -> Entry:
     held: Value = self._value()
     supply: uint256 = erc20.totalSupply
-    entry: Entry = Entry(assets=held.cash + held.high, shares=supply, room=0)
+    lots_left: bool = False
+    gained: uint256 = 0
+    lots_left, gained = self._estates()
+    entry: Entry = Entry(assets=held.cash + held.high + gained, shares=supply, room=0)
     if (
         held.sound
         and (supply == 0 or held.cash + held.mid != 0)
@@ -798,16 +802,17 @@ def _value() -> Value:
         if staticcall clearinghouse.settlement_account(market) != 0:
             continue
         position: IClearinghouse.Position = staticcall clearinghouse.position(tranche, market)
-        mark: uint256 = staticcall clearinghouse.mark(market)
-        previous: uint256 = staticcall IOracle(
-            staticcall clearinghouse.oracle()
-        ).previous_mark(market)
-        moved: int256 = position.size * (convert(previous, int256) - convert(mark, int256))
+        moved: int256 = position.size * self._moved(market)
         low += min(moved, 0)
         high += max(moved, 0)
-        worse: uint256 = min(mark, previous) if position.size > 0 else max(mark, previous)
-        notional: uint256 = convert(abs(position.size), uint256) * worse
-        low -= convert(self._ceil_div(notional * self.exit_haircut, PPM), int256)
+        # Signed: of a short it is the more, the worse the price.
+        worst: int256 = position.size * convert(
+            staticcall clearinghouse.mark(market), int256
+        ) + min(moved, 0)
+        cost: uint256 = self._ceil_div(
+            convert(abs(worst), uint256) * self.exit_haircut, PPM
+        )
+        low -= convert(cost, int256)
     return Value(
         cash=self._cash(),
         low=convert(max(low, 0), uint256),
@@ -829,16 +834,52 @@ def _is_busy() -> bool:
 def _is_open(held: Value) -> bool:
     """
     @notice Whether money may leave: no bankrupt is known whose loss the vault may yet have to pay.
-    @dev An estate holds a position as long as one of its lots is left.
     """
     if not held.sound or self._is_busy():
         return False
+    lots_left: bool = False
+    gained: uint256 = 0
+    lots_left, gained = self._estates()
+    return not lots_left
+
+
+@view
+@internal
+def _estates() -> (bool, uint256):
+    """
+    @notice Whether lots are left in any estate (it holds a position as long as one is), and what
+            estates have gained since their rounds ended, at the better of mark and previous mark:
+            the vault gets what their next round does not close against winners.
+    """
+    lots_left: bool = False
+    gained: int256 = 0
     for market: uint256 in range(staticcall clearinghouse.market_count(), bound=MAX_MARKETS):
         for is_long: bool in [True, False]:
             estate: uint256 = staticcall clearinghouse.estate(market, is_long)
-            if staticcall clearinghouse.active_markets(estate) != 0:
-                return False
-    return True
+            if staticcall clearinghouse.active_markets(estate) == 0:
+                continue
+            lots_left = True
+            position: IClearinghouse.Position = staticcall clearinghouse.position(estate, market)
+            gained += max(
+                staticcall clearinghouse.equity(estate)
+                + max(position.size * self._moved(market), 0),
+                0,
+            )
+    return lots_left, convert(gained, uint256)
+
+
+@view
+@internal
+def _moved(market: uint256) -> int256:
+    """
+    @notice Previous mark less mark, ticks; a settled market has one price.
+    """
+    if staticcall clearinghouse.settlement_account(market) != 0:
+        return 0
+    oracle: IOracle = IOracle(staticcall clearinghouse.oracle())
+    return convert(staticcall oracle.previous_mark(market), int256) - convert(
+        staticcall clearinghouse.mark(market), int256
+    )
 
 
 # --- Views ---------------------------------------------------------------------------------------

@@ -304,7 +304,9 @@ class Episode:
             return
         account = draw.choice(weak or self.accounts)
         if draw.random() < 0.05:
-            account = draw.choice([*self.accounts, VAULT, TRANCHE, self.mirror.estates[0, True], 10**6])
+            account = draw.choice(
+                [*self.accounts, VAULT, TRANCHE, self.mirror.estates[0, True], 10**6]
+            )
         steps = draw.choice([0, 1, 2, 3, 40, 40, 40, 256, 10**9])
         self.do(
             "liquidate",
