@@ -74,6 +74,7 @@ OUT_OF_REACH = {
     "vault: haircut above 50%": "as above",
     "vault: market has no fence": "as above",
     "vault: adl round open": "as above",
+    "vault: too little for a share": "as above",
     "vault: closed while a bankrupt is known": "as above",
     "vault: not enough cash": "as above",
     "vault: beyond the tranche's share": "as above",

@@ -692,12 +692,19 @@ def test_a_price_on_its_way_can_neither_be_entered_nor_left_at() -> None:
     # 10 USDC up: an entry pays for the gain, an exit does not have it yet.
     value = world.call("valuation")
     assert (value.low, value.mid, value.high) == (199 * USDC, 210 * USDC, 210 * USDC)
+    shares = world.shares("one") + VIRTUAL_SHARES
+    assert world.call("previewRedeem", shares) == 999 * USDC + 1
+    assert world.call("convertToAssets", shares) == 1_010 * USDC + 1
+    assert world.call("previewMint", shares) == 1_010 * USDC + 1
     world.epoch()
     assert world.call("valuation").low == 210 * USDC - 1_100_000
     world.epoch({0: 1_000})
     # 10 USDC down: an exit bears the loss, an entry does not profit from it.
     value = world.call("valuation")
     assert (value.low, value.mid, value.high) == (199 * USDC, 200 * USDC, 210 * USDC)
+    assert world.call("previewRedeem", shares) == 999 * USDC + 1
+    assert world.call("convertToAssets", shares) == 1_000 * USDC + 1
+    assert world.call("previewMint", shares) == 1_010 * USDC + 1
     world.hold(0, -200_000)
     world.epoch({0: 900})
     # Short now: the worse price for it is the higher one.
