@@ -1,5 +1,6 @@
 # pragma version ~=0.4.3
 # pragma nonreentrancy on
+# pragma optimize codesize
 """
 @title Clearinghouse
 @license AGPL-3.0-only
@@ -130,6 +131,7 @@ liquidator: public(address)
 deleverager: public(address)
 vault: public(address)
 vault_account: public(uint256)
+tranche_account: public(uint256)
 governor: public(address)
 
 # Share of swept fees that goes to the insurance vault, parts per million; the rest goes to the
@@ -177,7 +179,7 @@ def wire(
 ):
     """
     @notice Names the contracts that may move positions and money, and the one that sets parameters,
-            and opens the vault's account. Once, by the deployer.
+            and opens the vault's two accounts. Once, by the deployer.
     """
     assert msg.sender == deployer, "clearinghouse: deployer only"
     assert self.vault == empty(address), "clearinghouse: already wired"
@@ -189,6 +191,7 @@ def wire(
     self.vault = vault
     self.governor = governor
     self.vault_account = ledger._open_account(vault, ledger.Kind.VAULT)
+    self.tranche_account = ledger._open_account(vault, ledger.Kind.TRANCHE)
     log Wired(
         order_book=order_book,
         liquidator=liquidator,
@@ -507,11 +510,11 @@ def exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, qu
 def transfer_cash(source: uint256, to: uint256, amount: uint256):
     """
     @notice Liquidator, deleverager and vault only: the transfer primitive. Only the vault moves
-            the vault's money.
+            the vault's money; the tranche's is moved by all three.
     """
     if ledger._is(source, ledger.Kind.VAULT):
         assert msg.sender == self.vault, "clearinghouse: vault only"
-    else:
+    elif not (ledger._is(source, ledger.Kind.TRANCHE) and msg.sender == self.vault):
         self._require_waterfall()
     ledger._transfer_cash(source, to, amount)
 

@@ -716,7 +716,7 @@ def _whole(lot: Lot) -> uint256:
 
 
 @internal
-def _make_whole(estate: uint256, equity: int256) -> (uint256, uint256, uint256):
+def _make_whole(market: uint256, estate: uint256, equity: int256) -> (uint256, uint256, uint256):
     """
     @notice Takes what a lot is worth out of its estate: a gain repays uninsured loss, then goes to
             the vault; a loss is paid by insurance, then written off.
@@ -733,7 +733,7 @@ def _make_whole(estate: uint256, equity: int256) -> (uint256, uint256, uint256):
             )
         return surplus, 0, 0
     residual: uint256 = convert(-equity, uint256)
-    insurance: uint256 = extcall vault.pay(estate, residual)
+    insurance: uint256 = extcall vault.pay(market, estate, residual)
     if residual > insurance:
         extcall clearinghouse.write_off(estate, residual - insurance)
     return 0, residual, insurance
@@ -770,7 +770,9 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
         surplus: uint256 = 0
         residual: uint256 = 0
         insurance: uint256 = 0
-        surplus, residual, insurance = self._make_whole(estate, lot.worth + quote)
+        surplus, residual, insurance = self._make_whole(
+            market, estate, lot.worth + quote
+        )
         log LotSettled(
             round=0,
             bankrupt=lot.bankrupt,
@@ -799,7 +801,7 @@ def _settle(lot: Lot):
     surplus: uint256 = 0
     residual: uint256 = 0
     insurance: uint256 = 0
-    surplus, residual, insurance = self._make_whole(estate, equity)
+    surplus, residual, insurance = self._make_whole(market, estate, equity)
     left: Lot = lot
     left.worth -= equity
     self._worth[market][is_long] -= equity

@@ -308,7 +308,7 @@ def _sell(
         if lacking > 0:
             if top.price < worst if is_long else top.price > worst:
                 return steps, False, True
-            room: uint256 = staticcall vault.available() * size // convert(lacking, uint256)
+            room: uint256 = staticcall vault.available(market) * size // convert(lacking, uint256)
             if room == 0:
                 return steps, False, True
             wanted = min(wanted, room)
@@ -322,7 +322,9 @@ def _sell(
             # rounded up, so that insurance bears the unit.
             keep: int256 = self._ceil_share(rest, size - filled, size)
             insurance = convert(keep - after, uint256)
-            assert extcall vault.pay(account, insurance) == insurance, "liquidator: insurance short"
+            assert (
+                extcall vault.pay(market, account, insurance) == insurance
+            ), "liquidator: insurance short"
             after = keep
         rest = after
         size -= filled
@@ -440,7 +442,9 @@ def _wind_up(account: uint256, equity: int256):
     insurance: uint256 = 0
     uncarried: uint256 = convert(max(-carried, 0), uint256)
     if uncarried != 0:
-        insurance = extcall vault.pay(account, uncarried)
+        # What several legs could not carry is a loss of no one market.
+        market: uint256 = legs[0].market if len(legs) == 1 else max_value(uint256)
+        insurance = extcall vault.pay(market, account, uncarried)
         if uncarried > insurance:
             extcall clearinghouse.write_off(account, uncarried - insurance)
     log WoundUp(

@@ -59,6 +59,7 @@ POST_ONLY: Final = 2
 
 TRADER: Final = 1
 VAULT: Final = 2
+TRANCHE: Final = 4
 ESTATE: Final = 8
 
 # Why an order left the book without a fill, or why a taker's rest did not rest.
@@ -891,6 +892,7 @@ class Clearinghouse(Part):
         self.vault_share = PPM
         self.treasury = 0
         self.vault_account = venue.ledger.open_account(venue.vault_address, VAULT)
+        self.tranche_account = venue.ledger.open_account(venue.vault_address, TRANCHE)
 
     @property
     def market_count(self) -> int:

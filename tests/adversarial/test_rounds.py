@@ -396,7 +396,7 @@ def test_strangers_cannot_reach_behind_the_counter(role: str) -> None:
         "transfer_cash": (venue.clearinghouse, (1, me, 1), "clearinghouse: vault only"),
         "write_off": (venue.clearinghouse, (me, 1), "clearinghouse: waterfall only"),
         "recover": (venue.clearinghouse, (me, 1), "clearinghouse: waterfall only"),
-        "pay": (venue.vault, (me, 1), "vault: waterfall only"),
+        "pay": (venue.vault, (0, me, 1), "vault: waterfall only"),
         "peek": (venue.order_book, (0, True, 1), "book: liquidator only"),
         "take": (venue.order_book, (1, me, 1), "book: liquidator only"),
         "fill": (

@@ -1545,7 +1545,7 @@ class Traders:
         refuse(house, "wire", self.owner, (who,) * 5, "clearinghouse: already wired")
         refuse("order_book", "peek", who, (0, True, 5), "book: liquidator only")
         refuse("order_book", "take", who, (1, 2, 3), "book: liquidator only")
-        refuse("vault", "pay", who, (2, 1), "vault: waterfall only")
+        refuse("vault", "pay", who, (0, 3, 1), "vault: waterfall only")
         refuse("oracle", "pin", who, (0, True), "oracle: deleverager only")
         refuse("oracle", "wire", self.owner, (who, who, who), "oracle: already wired")
         refuse("liquidator", "set_policy", self.owner, (2, 0), "liquidator: unknown trigger")

@@ -47,7 +47,9 @@ def test_an_amount_out_of_range_is_refused(
 
 
 @pytest.mark.parametrize(
-    "account", [0, 1, 2, 5, 99], ids=["none", "vault", "estate", "estate of Y", "unknown"]
+    "account",
+    [0, 1, 2, 3, 6, 99],
+    ids=["none", "vault", "tranche", "estate", "estate of Y", "unknown"],
 )
 def test_only_a_traders_account_takes_deposits(
     clearinghouse: Any, trader: Any, account: int

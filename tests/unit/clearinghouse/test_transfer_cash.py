@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import USDC, VAULT, args, refused
+from tests.helpers import TRANCHE, USDC, VAULT, args, refused
 
 
 def test_one_account_pays_another_and_may_go_below_zero(bare: Any) -> None:
@@ -32,6 +32,16 @@ def test_the_vault_moves_its_own_money_and_no_one_elses(bare: Any, usdc: Any) ->
     for part in (bare.waterfall, bare.adl, bare.book):
         with refused("clearinghouse: vault only"):
             bare.house.transfer_cash(VAULT, bare.maker, 1, sender=part)
+
+
+def test_the_tranches_money_is_moved_by_the_vault_and_the_waterfall(bare: Any) -> None:
+    movers = (bare.insurer, bare.waterfall, bare.adl)
+    for mover in movers:
+        bare.house.transfer_cash(bare.trader, TRANCHE, 5, sender=bare.waterfall)
+        bare.house.transfer_cash(TRANCHE, VAULT, 5, sender=mover)
+    assert (bare.house.cash(TRANCHE), bare.house.cash(VAULT)) == (0, 5 * len(movers))
+    with refused("clearinghouse: waterfall only"):
+        bare.house.transfer_cash(TRANCHE, VAULT, 1, sender=bare.book)
 
 
 def test_a_transfer_to_itself_is_refused(bare: Any) -> None:

@@ -94,7 +94,7 @@ def test_nothing_is_refused(clearinghouse: Any, trader: Any, trader_id: int) -> 
         clearinghouse.withdraw(trader_id, 0, sender=trader)
 
 
-@pytest.mark.parametrize("account", [1, 2], ids=["the vault's", "an estate"])
+@pytest.mark.parametrize("account", [1, 2, 3], ids=["the vault's", "the tranche's", "an estate"])
 def test_the_venues_own_accounts_pay_nobody(clearinghouse: Any, owner: Any, account: int) -> None:
     with refused("clearinghouse: not your account"):
         clearinghouse.withdraw(account, 1, sender=owner)

@@ -196,9 +196,9 @@ def test_an_account_without_legs_leaves_its_debt_to_insurance_and_then_to_nobody
     house.open_account(sender=trader)
     usdc.approve(own, 2 * USDC, sender=owner)
     own.contribute(2 * USDC, sender=owner)
-    house.transfer_cash(2, 3, 5 * USDC, sender=bare.adl)
-    receipt = liq.liquidate(2, 10, sender=keeper)
+    house.transfer_cash(3, 4, 5 * USDC, sender=bare.adl)
+    receipt = liq.liquidate(3, 10, sender=keeper)
     assert args(receipt, liq.WoundUp) == [
-        {"account": 2, "equity": -5 * USDC, "insurance": 2 * USDC, "uninsured": 3 * USDC}
+        {"account": 3, "equity": -5 * USDC, "insurance": 2 * USDC, "uninsured": 3 * USDC}
     ]
-    assert (house.cash(2), own.available(), house.uninsured()) == (0, 0, 3 * USDC)
+    assert (house.cash(3), own.available(), house.uninsured()) == (0, 0, 3 * USDC)

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import USDC, VAULT, args, refused
+from tests.helpers import MAX_UINT, USDC, VAULT, X, args, refused
+
+POOL = MAX_UINT
+"""The market of a loss of no one market."""
 
 
 @pytest.mark.parametrize("role", ["owner", "stranger", "trader"])
@@ -15,7 +18,7 @@ def test_nobody_else_is_paid(
 ) -> None:
     insure(USDC)
     with refused("vault: waterfall only"):
-        vault.pay(trader_id, 1, sender=actors[role])
+        vault.pay(X, trader_id, 1, sender=actors[role])
 
 
 @pytest.mark.parametrize(
@@ -39,9 +42,15 @@ def test_it_pays_what_it_has_and_no_more(
     house.open_account(sender=trader)
     usdc.approve(own, 5 * USDC, sender=owner)
     own.contribute(5 * USDC, sender=owner)
-    receipt = own.pay(2, wanted, sender=getattr(bare, part))
+    receipt = own.pay(POOL, 3, wanted, sender=getattr(bare, part))
     assert args(receipt, own.Paid) == [
-        {"account": 2, "wanted": wanted, "paid": paid, "left": 5 * USDC - paid}
+        {
+            "account": 3,
+            "wanted": wanted,
+            "paid": paid,
+            "left": 5 * USDC - paid,
+            "market": POOL,
+        }
     ]
-    assert (house.cash(2), house.cash(VAULT)) == (paid, 5 * USDC - paid)
+    assert (house.cash(3), house.cash(VAULT)) == (paid, 5 * USDC - paid)
     assert own.available() == 5 * USDC - paid
