@@ -1,5 +1,6 @@
 # pragma version ~=0.4.3
 # pragma nonreentrancy on
+# pragma optimize codesize
 """
 @title Clearinghouse
 @license AGPL-3.0-only
@@ -132,6 +133,7 @@ liquidator: public(address)
 deleverager: public(address)
 vault: public(address)
 vault_account: public(uint256)
+tranche_account: public(uint256)
 governor: public(address)
 
 # Share of swept fees that goes to the insurance vault, parts per million; the rest goes to the
@@ -187,6 +189,7 @@ def wire(
     self.vault = vault
     self.governor = governor
     self.vault_account = ledger._open_account(vault, ledger.Kind.VAULT)
+    self.tranche_account = ledger._open_account(vault, ledger.Kind.TRANCHE)
     log Wired(
         order_book=order_book,
         liquidator=liquidator,
