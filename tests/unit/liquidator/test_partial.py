@@ -1,7 +1,7 @@
 """A fifth first: large legs, the cooldown, and what is left by a rule.
 
-The account is long 100 units from $100 with $500: below maintenance ($2.50 for $100) under $97.4359,
-below two thirds of it under $96.6102, bankrupt at $95. Legs above $5,000 are large.
+The account is long 100 units from $100 with $500: below maintenance (2.5%) under $97.4359, below
+two thirds of it under $96.6102, bankrupt at $95. Legs above $5,000 are large.
 """
 
 from __future__ import annotations

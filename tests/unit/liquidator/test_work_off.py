@@ -1,7 +1,7 @@
 """The tranche's positions go back to the book: by anyone, a little at a time, near the mark.
 
-The tranche is long 100 units taken over at $96, with $1,100. An interval of 60 s allows a tenth of the
-position, or $500 if that is more; 0.5% beyond the mark.
+The tranche is long 100 units taken over at $96, with $1,100. An interval of 60 s allows a tenth
+of the position, or $500 if that is more; 0.5% beyond the mark.
 """
 
 from __future__ import annotations
@@ -209,8 +209,8 @@ def test_what_a_sole_bidder_can_take(intervals: int, gain: int) -> None:
 )
 def test_buying_back_ones_own_position(step: int, slippage: int, profit: bool) -> None:
     """One person lets his long be taken over and buys it back from the tranche with the slippage.
-    The margin that went with it is his price: he gains nothing where the slippage is below two thirds
-    of the maintenance rate less one step. A slippage above it is the owner's mistake."""
+    The margin that went with it is his price: he gains nothing where the slippage is below two
+    thirds of the maintenance rate less one step. A slippage above it is the owner's mistake."""
     bench = Bench(MarketSpec("100"))
     own(bench, "set_work_off", 10**6, 0, 1, slippage)
     own(bench, "set_backstop_limit", 0, 10**6 * USDC)
