@@ -320,6 +320,7 @@ class Crash:
     def _names(self) -> dict[int, str]:
         names = {account: name for name, account in self.account_ids.items()}
         names[VAULT_ACCOUNT] = "vault"
+        names[self.venue.clearinghouse.call("tranche_account")] = "tranche"
         for symbol, market in self.market_ids.items():
             for is_long in (True, False):
                 estate = self.venue.clearinghouse.call("estate", market, is_long)
@@ -376,7 +377,7 @@ class Crash:
         ]
 
     def _accounts(self) -> dict[str, Any]:
-        """What everybody holds; an estate is listed only while it holds something."""
+        """What everybody holds; an estate or the tranche only while it holds something."""
         out: dict[str, Any] = {}
         names = self._names()
         ordered = list(dict.fromkeys([*self.account_ids.values(), *names]))
@@ -394,7 +395,8 @@ class Crash:
                     "entry": entry,
                     "pnl": units.format_usdc(size * marks[i] + quote),
                 }
-            if name.startswith("estate") and not positions and not row.cash:
+            venues_own = name == "tranche" or name.startswith("estate")
+            if venues_own and not positions and not row.cash:
                 continue
             out[name] = {
                 "cash": units.format_usdc(row.cash),

@@ -68,9 +68,9 @@ def test_everything_held_is_owed_to_somebody(path: Path, engine: str) -> None:
     assert solvency["i4_difference"] == "0"
     assert solvency["held"] == solvency["owed"]
     assert solvency["checks"] > 0
-    # Every trader, the market maker, the vault, and two estates for each market.
+    # Every trader, the market maker, the vault, its tranche, and two estates for each market.
     scenario = load(path)
-    assert solvency["accounts"] == len(scenario.accounts) + 2 + 2 * len(scenario.markets)
+    assert solvency["accounts"] == len(scenario.accounts) + 3 + 2 * len(scenario.markets)
 
 
 @every_scenario

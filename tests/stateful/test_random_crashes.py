@@ -89,7 +89,8 @@ class Episode:
             LEVERAGES, PRICES, estates, close, trigger, band, self.max_step, STALE_AFTER,
             venue.oracle.call("updated_at"),
         )  # fmt: skip
-        self.mirror.ledger.cash.update({VAULT: 0, **dict.fromkeys(estates.values(), 0)})
+        tranche = int(house.call("tranche_account"))
+        self.mirror.ledger.cash.update({VAULT: 0, tranche: 0, **dict.fromkeys(estates.values(), 0)})
         self.ledger = Ledger(venue)
         self.ledger.enumerate()
         self.outcomes: Counter[tuple[str, bool]] = Counter()
