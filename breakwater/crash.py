@@ -18,7 +18,7 @@ from breakwater.keeper import Keeper
 from breakwater.ledger import Ledger, Solvency
 from breakwater.scenario import Scenario, Step
 from breakwater.story import Storyteller
-from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
+from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue, VenueConfig
 
 WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
@@ -320,7 +320,7 @@ class Crash:
     def _names(self) -> dict[int, str]:
         names = {account: name for name, account in self.account_ids.items()}
         names[VAULT_ACCOUNT] = "vault"
-        names[self.venue.clearinghouse.call("tranche_account")] = "tranche"
+        names[TRANCHE_ACCOUNT] = "tranche"
         for symbol, market in self.market_ids.items():
             for is_long in (True, False):
                 estate = self.venue.clearinghouse.call("estate", market, is_long)

@@ -20,6 +20,7 @@ TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
 SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
 TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}
 VAULT_ACCOUNT: Final = 1
+TRANCHE_ACCOUNT: Final = 2
 SCALE: Final = 10**9
 """Units of the funding index per micro-USDC."""
 _PAGE: Final = 200

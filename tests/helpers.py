@@ -29,7 +29,7 @@ SCALE = 10**9
 """Units of the funding index per micro-USDC; also rates and premiums are parts of it."""
 
 GTC, IOC, POST_ONLY = 0, 1, 2
-VAULT = 1
+VAULT, TRANCHE = 1, 2
 MAX_TICK = 2**24 - 1
 MAX_SIZE = 2**54
 """Lots: the largest order, position and open interest."""

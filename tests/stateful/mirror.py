@@ -19,7 +19,7 @@ from breakwater.contract import Event
 from breakwater.model import adl, waterfall
 from breakwater.model.ledger import Ledger
 
-VAULT = 1
+VAULT, TRANCHE = 1, 2
 PAGE = 16
 BOOK_STEPS = 64
 MAX_SIZE = 2**54
@@ -328,7 +328,8 @@ class Mirror:
     def liquidate(self, account: int, max_steps: int) -> None:
         if max_steps == 0:
             raise Refused("liquidator: no steps")
-        if account != VAULT and account not in self.owners and account not in self.estates.values():
+        venues = {VAULT, TRANCHE, *self.estates.values()}
+        if account not in venues and account not in self.owners:
             raise Refused("clearinghouse: unknown account")
         if self.is_frozen(account):
             raise Refused("liquidator: adl round open")

@@ -22,7 +22,7 @@ from breakwater.engine.base import Reverted
 from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import Ledger
 from breakwater.venue import Venue, VenueConfig
-from tests.stateful.mirror import VAULT, Mirror
+from tests.stateful.mirror import TRANCHE, VAULT, Mirror
 
 LONG = os.environ.get("BREAKWATER_LONG") == "1"
 EPISODES = 1_500 if LONG else 50
@@ -89,8 +89,7 @@ class Episode:
             LEVERAGES, PRICES, estates, close, trigger, band, self.max_step, STALE_AFTER,
             venue.oracle.call("updated_at"),
         )  # fmt: skip
-        tranche = int(house.call("tranche_account"))
-        self.mirror.ledger.cash.update({VAULT: 0, tranche: 0, **dict.fromkeys(estates.values(), 0)})
+        self.mirror.ledger.cash.update({VAULT: 0, TRANCHE: 0, **dict.fromkeys(estates.values(), 0)})
         self.ledger = Ledger(venue)
         self.ledger.enumerate()
         self.outcomes: Counter[tuple[str, bool]] = Counter()
@@ -305,7 +304,9 @@ class Episode:
             return
         account = draw.choice(weak or self.accounts)
         if draw.random() < 0.05:
-            account = draw.choice([*self.accounts, VAULT, self.mirror.estates[0, True], 10**6])
+            account = draw.choice(
+                [*self.accounts, VAULT, TRANCHE, self.mirror.estates[0, True], 10**6]
+            )
         steps = draw.choice([0, 1, 2, 3, 40, 40, 40, 256, 10**9])
         self.do(
             "liquidate",

@@ -33,8 +33,8 @@ def test_one_owner_may_have_many_accounts(
 
 
 def test_the_venues_own_accounts_are_no_traders(clearinghouse: Any, venue: Any) -> None:
-    # 1 the vault; 2, 3 estates of X; 4, 5 of Y
-    assert [clearinghouse.is_trader(account) for account in range(7)] == [False] * 6 + [True]
+    # 1 the vault; 2 its tranche; 3, 4 estates of X; 5, 6 of Y
+    assert [clearinghouse.is_trader(account) for account in range(8)] == [False] * 7 + [True]
 
 
 def test_none_before_the_venue_is_wired(project: Any, owner: Any, usdc: Any, oracle: Any) -> None:

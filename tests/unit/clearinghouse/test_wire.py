@@ -1,4 +1,4 @@
-"""Wiring: by the deployer, once, with real addresses; it opens account 1."""
+"""Wiring: by the deployer, once, with real addresses; it opens accounts 1 and 2."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import NOBODY, VAULT, args, refused
+from tests.helpers import NOBODY, TRANCHE, VAULT, args, refused
 
-VAULT_KIND = 2
+VAULT_KIND, TRANCHE_KIND = 2, 4
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def fresh(project: Any, owner: Any, usdc: Any, oracle: Any) -> Any:
     return owner.deploy(project.Clearinghouse, usdc, oracle)
 
 
-def test_wiring_names_the_parts_and_opens_the_vaults_account(
+def test_wiring_names_the_parts_and_opens_the_vaults_accounts(
     fresh: Any, owner: Any, accounts: Any
 ) -> None:
     parts = [accounts[i].address for i in range(5)]
@@ -24,9 +24,11 @@ def test_wiring_names_the_parts_and_opens_the_vaults_account(
     names = ["order_book", "liquidator", "deleverager", "vault", "governor"]
     assert args(receipt, fresh.Wired) == [dict(zip(names, parts, strict=True))]
     assert args(receipt, fresh.AccountOpened) == [
-        {"account": VAULT, "owner": parts[3], "kind": VAULT_KIND}
+        {"account": VAULT, "owner": parts[3], "kind": VAULT_KIND},
+        {"account": TRANCHE, "owner": parts[3], "kind": TRANCHE_KIND},
     ]
-    assert (fresh.vault_account(), fresh.deployer()) == (VAULT, owner)
+    assert (fresh.vault_account(), fresh.tranche_account()) == (VAULT, TRANCHE)
+    assert fresh.deployer() == owner
     assert [getattr(fresh, name)() for name in names] == parts
 
 

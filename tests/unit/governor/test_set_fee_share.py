@@ -26,7 +26,8 @@ def test_the_owner_sets_share_and_treasury(
         (10**6 + 1, 0, "governor: share above 100%"),
         (2**256 - 1, 0, "governor: share above 100%"),
         (0, 1, "clearinghouse: unknown account"),  # the vault's
-        (0, 2, "clearinghouse: unknown account"),  # an estate
+        (0, 2, "clearinghouse: unknown account"),  # its tranche's
+        (0, 3, "clearinghouse: unknown account"),  # an estate
         (0, 99, "clearinghouse: unknown account"),
     ],
 )

@@ -196,11 +196,9 @@ def test_an_account_without_legs_leaves_its_debt_to_insurance_and_then_to_nobody
     house.open_account(sender=trader)
     usdc.approve(own, 2 * USDC, sender=owner)
     own.contribute(2 * USDC, sender=owner)
-    other = house.account_count()
-    account = other - 1
-    house.transfer_cash(account, other, 5 * USDC, sender=bare.adl)
-    receipt = liq.liquidate(account, 10, sender=keeper)
+    house.transfer_cash(3, 4, 5 * USDC, sender=bare.adl)
+    receipt = liq.liquidate(3, 10, sender=keeper)
     assert args(receipt, liq.WoundUp) == [
-        {"account": account, "equity": -5 * USDC, "insurance": 2 * USDC, "uninsured": 3 * USDC}
+        {"account": 3, "equity": -5 * USDC, "insurance": 2 * USDC, "uninsured": 3 * USDC}
     ]
-    assert (house.cash(account), own.available(), house.uninsured()) == (0, 0, 3 * USDC)
+    assert (house.cash(3), own.available(), house.uninsured()) == (0, 0, 3 * USDC)

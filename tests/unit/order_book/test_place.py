@@ -331,7 +331,7 @@ def test_somebody_elses_account_is_refused(order_book: Any, stranger: Any, trade
         order_book.place(trader_id, X, True, 100, X_PRICE, GTC, sender=stranger)
 
 
-@pytest.mark.parametrize("account", [1, 2], ids=["vault", "estate"])
+@pytest.mark.parametrize("account", [1, 2, 3], ids=["vault", "tranche", "estate"])
 def test_the_venues_own_accounts_place_no_orders(order_book: Any, owner: Any, account: int) -> None:
     with refused("clearinghouse: not a trading account"):
         order_book.place(account, X, True, 100, X_PRICE, GTC, sender=owner)
