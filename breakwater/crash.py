@@ -377,7 +377,7 @@ class Crash:
         ]
 
     def _accounts(self) -> dict[str, Any]:
-        """What everybody holds; an estate is listed only while it holds something."""
+        """What everybody holds; an estate or the tranche only while it holds something."""
         out: dict[str, Any] = {}
         names = self._names()
         ordered = list(dict.fromkeys([*self.account_ids.values(), *names]))
@@ -395,7 +395,8 @@ class Crash:
                     "entry": entry,
                     "pnl": units.format_usdc(size * marks[i] + quote),
                 }
-            if name.startswith("estate") and not positions and not row.cash:
+            venues_own = name == "tranche" or name.startswith("estate")
+            if venues_own and not positions and not row.cash:
                 continue
             out[name] = {
                 "cash": units.format_usdc(row.cash),

@@ -34,7 +34,7 @@ from breakwater.contract import Tx
 from breakwater.engine.base import TX_GAS_LIMIT
 from breakwater.engine.rpc import ANVIL_MISSING, RpcEngine, start_anvil
 from breakwater.files import replace_text
-from breakwater.venue import Venue, VenueConfig
+from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
 
 SNAPSHOT: Final = ROOT / "snapshots" / "gas.json"
 EVM: Final = "prague"
@@ -48,6 +48,8 @@ GOALS: Final = {
     "place in a new price region": 175_000,
     "place in an empty book": 200_000,
     "liquidate 1 position, 1 maker": 400_000,
+    "liquidate 1 position, takeover": 350_000,
+    "liquidate 2 positions, takeover": 700_000,
 }
 """Most gas of every row whose name begins with the key."""
 
@@ -511,6 +513,33 @@ def _liquidation(bench: _Bench) -> _Rows:
         bench.engine.revert(snap)
 
 
+def _takeover(positions: int) -> Callable[[_Bench], _Rows]:
+    def section(bench: _Bench) -> _Rows:
+        venue, size = bench.venue, 100 * LOTS
+        bench.add_markets(positions - bench.markets)
+        # The book of every market has been used, and offers nothing.
+        rich = bench.trader()
+        weak = bench.trader(600 * positions * MICRO)
+        for market in range(positions):
+            bench.fill(weak, [rich], True, size, market)
+            venue.liquidator.send("set_backstop_limit", market, 10**6 * MICRO, sender=venue.owner)
+        # Its limits are all in force.
+        venue.liquidator.send("set_backstop", True, 10**6 * MICRO, sender=venue.owner)
+        venue.insure(10_000 * MICRO)
+        tranche = venue.clearinghouse.call("tranche_account")
+        # The node lets the vault speak for itself.
+        venue.clearinghouse.send(
+            "transfer_cash", VAULT_ACCOUNT, tranche, 5_000 * MICRO, sender=venue.vault.address
+        )
+        bench.update(950_000)
+        tx = bench.liquidate(weak)
+        assert len(tx.all("BackstopTaken")) == positions, "not all was taken over"
+        name = f"{positions} position{'s' if positions > 1 else ''}"
+        yield f"liquidate {name}, takeover by an empty tranche", _gas(tx)
+
+    return section
+
+
 def _deleveraging(winners: int) -> Callable[[_Bench], _Rows]:
     def section(bench: _Bench) -> _Rows:
         rich = bench.trader()
@@ -586,6 +615,7 @@ _SECTIONS: Final[Sequence[Callable[[_Bench], _Rows]]] = (
     _samples,
     _deep_sample,
     _liquidation,
+    *(_takeover(positions) for positions in (1, 2)),
     *(_deleveraging(winners) for winners in (1, 5)),
     *(_scans(dearest) for dearest in (False, True)),
     _settlement,

@@ -57,6 +57,8 @@ class Storyteller:
             "Filled": self._filled,
             "OrderCancelled": self._cancelled,
             "Liquidated": self._liquidated,
+            "BackstopTaken": self._taken_over,
+            "WorkedOff": self._worked_off,
             "WoundUp": self._wound_up,
             "Paid": self._paid,
             "WrittenOff": self._written_off,
@@ -80,7 +82,7 @@ class Storyteller:
     def figures(self, events: Iterable[Event]) -> Figures:
         """Liquidation fills, bankruptcies, rounds and ADL fills, and what each layer took."""
         out = Figures()
-        liquidated = closed = paid = 0
+        liquidated = backstopped = closed = paid = 0
         maker = 0
         # What each account's last change realised: an exchange comes before its receipt.
         realised: dict[int, int] = {}
@@ -114,6 +116,8 @@ class Storyteller:
                         "price": self._unit_price(event.market, event.quote, event.size),
                     }
                 )
+            elif event.name == "BackstopTaken":
+                backstopped += event.size * event.mark
             elif event.name == "WoundUp":
                 out.bankruptcies.append(
                     {
@@ -168,7 +172,7 @@ class Storyteller:
                 paid += event.paid
         out.waterfall = {
             "liquidated": _usdc(liquidated),
-            "backstopped": "0",
+            "backstopped": _usdc(backstopped),
             "insurance_paid": _usdc(paid),
             "adl_closed": _usdc(closed),
         }
@@ -213,6 +217,22 @@ class Storyteller:
         elif event.unfillable:
             words += ", the book offers nothing within its limit"
         return words
+
+    def _taken_over(self, event: Event) -> str:
+        market = self._markets[event.market]
+        given = f" with {_usdc(event.margin)} USDC of margin" if event.margin else ""
+        return (
+            f"the tranche takes {market.format_lots(event.size)} {market.symbol} over from "
+            f"{self._who(event.account)} at {market.format_ticks(event.mark)}{given}"
+        )
+
+    def _worked_off(self, event: Event) -> str:
+        market = self._markets[event.market]
+        verb = "sells" if event.is_long else "buys back"
+        return (
+            f"the tranche {verb} {market.format_lots(event.size)} {market.symbol} at "
+            f"{market.format_ticks(event.price)}, mark {market.format_ticks(event.mark)}"
+        )
 
     def _wound_up(self, event: Event) -> str:
         if event.equity >= 0:

@@ -826,7 +826,14 @@ def _value() -> Value:
 @view
 @internal
 def _is_busy() -> bool:
-    return staticcall IDeleverager(staticcall clearinghouse.deleverager()).is_busy()
+    """
+    @notice Whether a loss may yet come to light: an ADL round is open, or positions of a settled market
+            are not all closed.
+    """
+    return (
+        staticcall IDeleverager(staticcall clearinghouse.deleverager()).is_busy()
+        or staticcall clearinghouse.settling() != 0
+    )
 
 
 @view

@@ -528,14 +528,15 @@ def _accrue(market: uint256, price: Price) -> Price:
     @notice `price` with the funding that is due: of one hour, if one has ended since and the price
             was fresh then; on its oracle price * rate, 10^-9 micro-USDC per lot long. The premium
             is the mean over the samples since the last time, each standing for the time before it.
-            While the market is pinned its hour waits.
+            While the market is pinned such an hour waits.
     """
     accrued: Price = price
     hour: uint256 = block.timestamp // HOUR
-    if hour == price.hour or self.pinned[market]:
+    was_fresh: bool = hour * HOUR <= price.priced_at + price.stale_after
+    if hour == price.hour or (was_fresh and self.pinned[market]):
         return accrued
     accrued.hour = hour
-    if hour * HOUR <= price.priced_at + price.stale_after:
+    if was_fresh:
         premium: int256 = self._mean_premium(market)
         rate: int256 = funding_rate.per_hour(premium)
         accrued.index += convert(price.oracle, int256) * rate

@@ -37,6 +37,10 @@ MAX_TIERS: Final = 5
 MAX_STEPS: Final = 64
 """Resting orders that one call meets at most, filled or not."""
 MAX_LIQUIDATION_STEPS: Final = 256
+FIRST_PART: Final = 5
+MAX_LIMIT: Final = 2**100
+MAX_LIQUIDATION_FEE: Final = 10_000
+MAX_REWARD: Final = 10**7
 MAX_OPEN_ORDERS: Final = 128
 MAX_REPORTERS: Final = 9
 MAX_LEVERAGE: Final = 100
@@ -545,6 +549,18 @@ class Ledger(Part):
         self.uninsured += amount
         self.log(
             "WrittenOff",
+            account=account,
+            amount=amount,
+            cash=self.cash[account],
+            uninsured=self.uninsured,
+        )
+
+    def recover(self, account: int, amount: int) -> None:
+        """The reverse of a write-off."""
+        self.cash[account] -= amount
+        self.uninsured -= amount
+        self.log(
+            "Recovered",
             account=account,
             amount=amount,
             cash=self.cash[account],
@@ -1090,6 +1106,12 @@ class Clearinghouse(Part):
 
     # Margin
 
+    def transfer_cash(self, sender: str, source: int, to: int, amount: int) -> None:
+        """The vault moves its own money; the waterfall's contracts ask the ledger directly."""
+        require(self.venue.ledger.accounts[source].kind == VAULT, "clearinghouse: waterfall only")
+        require(sender == self.venue.vault_address, "clearinghouse: vault only")
+        self.venue.ledger.transfer_cash(source, to, amount)
+
     def margin(self, account: int) -> Margin:
         """Equity = cash + sum(size * mark + quote - funding owed); margins summed over the legs."""
         ledger = self.venue.ledger
@@ -1568,21 +1590,86 @@ class Insurance(Part):
         return paid
 
 
+class Window(NamedTuple):
+    """Lots of a market that may still be worked off in the interval that began then."""
+
+    began: int = 0
+    left: int = 0
+
+
 class Liquidator(Owned):
     """Sells what is below maintenance, down to the bankruptcy price and below it as far as
-    insurance pays. Winding up legs, and with it ADL, is not modelled."""
+    insurance pays; hands to the tranche what is below two thirds of it. Winding up legs, and with
+    it ADL, is not modelled."""
 
     def __init__(self, venue: Venue) -> None:
         super().__init__(venue)
         self.owner = venue.owner
         self.insured_band = 100_000
+        self.partial_above, self.cooldown = UNLIMITED, 30
+        self.partial_at: Table[int, int] = self.table(0)
+        self.liquidation_fee = self.reward = self.reward_share = 0
+        self.is_backstop_open, self.owner_limit = True, UNLIMITED
+        self.backstop_limit: Table[int, int] = self.table(0)
+        # Owner to day and notional taken over on it.
+        self.taken_from: Table[str, tuple[int, int]] = self.table((0, 0))
+        self.work_off_share, self.work_off_notional = 100_000, 10_000 * 10**6
+        self.work_off_interval, self.work_off_slippage = 60, 5_000
+        self.windows: Table[int, Window] = self.table(Window())
 
-    def liquidate(self, sender: str, account: int, max_steps: int) -> bool:
+    # Parameters
+
+    def set_partial(self, sender: str, partial_above: int, cooldown: int) -> None:
+        """Micro-USDC above which a leg goes by a fifth first; seconds of whole orders after it."""
+        self.require_owner(sender)
+        require(cooldown <= HOUR, "liquidator: cooldown above an hour")
+        self.partial_above, self.cooldown = partial_above, cooldown
+
+    def set_fees(self, sender: str, liquidation_fee: int, reward: int, reward_share: int) -> None:
+        """Ppm of the notional closed, micro-USDC, ppm of the fee."""
+        self.require_owner(sender)
+        require(liquidation_fee <= MAX_LIQUIDATION_FEE, "liquidator: fee above 1%")
+        require(reward <= MAX_REWARD, "liquidator: reward above 10 USDC")
+        require(reward_share <= PPM, "liquidator: share above 100%")
+        self.liquidation_fee, self.reward, self.reward_share = liquidation_fee, reward, reward_share
+
+    def set_backstop(self, sender: str, is_open: bool, owner_limit: int) -> None:
+        """Whether the tranche takes over, and micro-USDC from one owner a day."""
+        self.require_owner(sender)
+        self.is_backstop_open, self.owner_limit = is_open, owner_limit
+
+    def set_backstop_limit(self, sender: str, market: int, max_notional: int) -> None:
+        """Micro-USDC that a takeover may carry the tranche's position to."""
+        self.require_owner(sender)
+        require(max_notional <= MAX_LIMIT, "liquidator: limit out of range")
+        self.backstop_limit[market] = max_notional
+
+    def set_work_off(
+        self, sender: str, share: int, notional: int, interval: int, slippage: int
+    ) -> None:
+        """Ppm of the position or micro-USDC in so many seconds, so many ppm beyond the mark."""
+        self.require_owner(sender)
+        require(share <= PPM, "liquidator: share above 100%")
+        require(notional <= MAX_LIMIT, "liquidator: limit out of range")
+        require(0 < interval <= DAY, "liquidator: interval out of range")
+        require(slippage < PPM, "liquidator: slippage out of range")
+        self.work_off_share, self.work_off_notional = share, notional
+        self.work_off_interval, self.work_off_slippage = interval, slippage
+
+    # Liquidation
+
+    def liquidate(self, sender: str, account: int, max_steps: int, reward_account: int = 0) -> bool:
         """Voids the orders, closes settled legs, sells the others in order of market id until the
-        account has recovered. Returns whether there is work left. Raises NotModelledError if the
-        account would be wound up with legs."""
+        account has recovered, charges it, and hands what is left to the tranche if it may. Returns
+        whether there is work left. Raises NotModelledError if the account would be wound up with
+        legs."""
         house, ledger = self.venue.clearinghouse, self.venue.ledger
         require(max_steps != 0, "liquidator: no steps")
+        kind = ledger.accounts[reward_account].kind
+        require(
+            reward_account == 0 or (reward_account != account and kind == TRADER),
+            "liquidator: no account for a reward",
+        )
         whose = ledger.accounts[account]
         require(whose.owner != NOBODY, "clearinghouse: unknown account")
         margin = house.margin(account)
@@ -1593,15 +1680,33 @@ class Liquidator(Owned):
         for market in whose.markets:
             if house.settlement_account[market]:
                 self._close_at_settlement(account, market)
-        left, more = min(max_steps, MAX_LIQUIDATION_STEPS), False
+        left, more, held_back = min(max_steps, MAX_LIQUIDATION_STEPS), False, False
+        before = margin = house.margin(account)
+        whole = self._is_whole(account, margin)
         for market in ledger.accounts[account].markets:
-            margin = house.margin(account)
             if not is_weak(margin):
                 break
-            steps, ran_out = self._sell(account, market, margin.equity, left)
+            steps, ran_out, stuck = self._sell(account, market, margin.equity, left, whole)
             left -= steps
             more = more or ran_out
-        margin = house.margin(account)
+            margin = house.margin(account)
+            if not (whole or ran_out or stuck) and ledger.positions[account, market].size:
+                held_back = True
+        margin = margin._replace(
+            equity=margin.equity - self._charge(account, reward_account, before, margin)
+        )
+        if held_back:
+            self.partial_at[account] = self.venue.now
+            self.log("CooldownBegan", account=account, until=self.venue.now + self.cooldown)
+            return more
+        taken = (
+            not more
+            and margin.equity >= 0
+            and is_far_gone(margin)
+            and self._take_over(account, reward_account, margin.equity)
+        )
+        if taken:
+            return False
         if not more and margin.equity < 0:
             self._wind_up(account, -margin.equity)
         return more
@@ -1624,38 +1729,59 @@ class Liquidator(Owned):
         buyer, seller = (other, account) if size > 0 else (account, other)
         house.exchange(market, buyer, seller, abs(size), abs(size) * house.read(market).mark)
 
-    def _sell(self, account: int, market: int, equity: int, max_steps: int) -> tuple[int, bool]:
-        """Closes one leg into the book. Returns the steps used and whether they ran out."""
+    def _is_whole(self, account: int, margin: Margin) -> bool:
+        """Whether orders are for all of a leg: without a threshold, in the cooldown, or below two
+        thirds of maintenance."""
+        if self.partial_above == UNLIMITED:
+            return True
+        last = self.partial_at[account]
+        require(last != self.venue.now, "liquidator: a fifth was sold in this block")
+        return self.venue.now < last + self.cooldown or is_far_gone(margin)
+
+    def _first_order(self, market: int, size: int, mark: int) -> int:
+        """A fifth of a large leg, rounded up, unless it leaves less than the least order."""
+        part = ceil_div(size, FIRST_PART)
+        least = self.venue.clearinghouse.terms[market].min_notional
+        if size * mark <= self.partial_above or (size - part) * mark < least:
+            return size
+        return part
+
+    def _sell(
+        self, account: int, market: int, equity: int, max_steps: int, whole: bool
+    ) -> tuple[int, bool, bool]:
+        """Closes one leg, or the first part of it, into the book. Returns the steps used, whether
+        they ran out, and whether there was no price within the limit."""
         position = self.venue.ledger.positions[account, market].size
         mark = self.venue.clearinghouse.read(market).mark
         is_long, size = position > 0, abs(position)
         rest = equity - position * mark
         worst = self._insured_until(market, is_long, mark)
+        ordered = size if whole else self._first_order(market, size, mark)
         steps = 0
         for _ in range(MAX_LIQUIDATION_STEPS):
-            if size == 0:
-                return steps, False
+            if ordered == 0:
+                return steps, False, False
             if steps >= max_steps:
-                return steps, True
+                return steps, True, False
             top = self.venue.order_book.peek(market, is_long, max_steps - steps)
             steps += top.steps
             if top.more:
-                return steps, True
+                return steps, True, False
             if top.order_id == 0:
-                return steps, False
+                return steps, False, True
             if steps >= max_steps:
-                return steps, True
+                return steps, True, False
             steps += 1
             order = self.venue.order_book.orders[top.order_id]
             worth = order.price if is_long else -order.price
             # What the account would lack if all of the leg went at this price.
             lacking = -(rest + worth * size)
-            wanted = min(size, order.size)
+            wanted = min(ordered, order.size)
             if lacking > 0:
                 beyond = order.price < worst if is_long else order.price > worst
                 room = self.venue.vault.available() * size // lacking
                 if beyond or room == 0:
-                    return steps, False
+                    return steps, False, True
                 wanted = min(wanted, room)
             filled = self.venue.order_book.take(top.order_id, account, wanted, True)
             if filled == 0:
@@ -1668,7 +1794,8 @@ class Liquidator(Owned):
                 after = keep
             rest = after
             size -= filled
-        return steps, True
+            ordered -= filled
+        return steps, True, False
 
     def _insured_until(self, market: int, is_long: bool, mark: int) -> int:
         """The worst price at which insurance still pays: as far beyond the mark as the insured
@@ -1676,6 +1803,189 @@ class Liquidator(Owned):
         rate = PPM // (2 * self.venue.clearinghouse.terms[market].leverage)
         band = min(self.insured_band, rate - min(self.venue.oracle.max_step, rate))
         return edge_of_band(mark, not is_long, band)
+
+    def _charge(self, account: int, reward_account: int, before: Margin, after: Margin) -> int:
+        """Fee and reward, from what the account can do without: nothing below maintenance once it
+        has recovered, and no strength while it is weak. Returns what it paid."""
+        closed = before.notional - after.notional
+        if self.liquidation_fee == 0 or after.equity <= 0 or closed == 0:
+            return 0
+        keep = after.maintenance
+        if is_weak(after):
+            keep = max(ceil_div(before.equity * after.maintenance, before.maintenance), 0)
+        room = max(after.equity - keep, 0)
+        fee = min(ceil_div(closed * self.liquidation_fee, PPM), room)
+        flat = reward = 0
+        if reward_account != 0:
+            flat = 0 if is_weak(after) else min(self.reward, room - fee)
+            reward = fee * self.reward_share // PPM + flat
+        if fee + flat != 0:
+            self._pay_charge(account, reward_account, fee, flat, reward)
+        return fee + flat
+
+    def _pay_charge(
+        self, account: int, reward_account: int, fee: int, flat: int, reward: int
+    ) -> None:
+        """The reward to the caller; the rest repays uninsured loss, then it is the vault's."""
+        ledger = self.venue.ledger
+        if reward != 0:
+            ledger.transfer_cash(account, reward_account, reward)
+        rest = fee + flat - reward
+        recovered = min(rest, ledger.uninsured)
+        if recovered != 0:
+            ledger.recover(account, recovered)
+        if rest != recovered:
+            ledger.transfer_cash(account, self.venue.clearinghouse.vault_account, rest - recovered)
+        self.log(
+            "LiquidationCharged",
+            account=account,
+            reward_account=reward_account,
+            fee=fee,
+            flat=flat,
+            reward=reward,
+        )
+
+    # The backstop
+
+    def _take_over(self, account: int, reward_account: int, equity: int) -> bool:
+        """The tranche takes all legs at the mark and the equity that is left, if its limits allow
+        all of it. Returns whether it did."""
+        house, ledger = self.venue.clearinghouse, self.venue.ledger
+        tranche = house.tranche_account
+        held = house.margin(tranche)
+        if not self.is_backstop_open or ledger.uninsured or not held.is_fresh or held.equity < 0:
+            return False
+        reward = 0
+        if reward_account != 0 and self.liquidation_fee != 0:
+            reward = min(self.reward, equity)
+        initial, notional = held.initial, 0
+        markets = ledger.accounts[account].markets
+        for market in markets:
+            leg, mark = ledger.positions[account, market].size, house.read(market).mark
+            size = ledger.positions[tranche, market].size
+            then = size + leg
+            if abs(then) > abs(size) and (
+                abs(then) > MAX_LOTS
+                or abs(then) * mark > self.backstop_limit[market]
+                or house.terms[market].halted
+            ):
+                return False
+            initial += 2 * house.maintenance(market, abs(then) * mark)
+            initial -= 2 * house.maintenance(market, abs(size) * mark)
+            notional += abs(leg) * mark
+        if len(set(markets) | set(ledger.accounts[tranche].markets)) > MAX_LEGS:
+            return False
+        if held.equity + equity - reward < initial:
+            return False
+        if not self._count_owner(ledger.accounts[account].owner, notional):
+            return False
+        for market in markets:
+            leg = ledger.positions[account, market].size
+            mark, _, index = house.read(market)
+            buyer, seller = (tranche, account) if leg > 0 else (account, tranche)
+            ledger.exchange(market, index, buyer, seller, abs(leg), abs(leg) * mark)
+            self.log(
+                "BackstopTaken",
+                account=account,
+                market=market,
+                is_long=leg > 0,
+                size=abs(leg),
+                mark=mark,
+                margin=equity - reward if market == markets[-1] else 0,
+                tranche_size=ledger.positions[tranche, market].size,
+            )
+        if reward != 0:
+            self._pay_charge(account, reward_account, 0, reward, reward)
+        if equity != reward:
+            ledger.transfer_cash(account, tranche, equity - reward)
+        return True
+
+    def _count_owner(self, owner: str, notional: int) -> bool:
+        """Counts against the owner's limit of the day, if that allows it."""
+        if self.owner_limit == UNLIMITED:
+            return True
+        today = self.venue.now // DAY
+        day, taken = self.taken_from[owner]
+        taken = notional + (taken if day == today else 0)
+        if taken > self.owner_limit:
+            return False
+        self.taken_from[owner] = (today, taken)
+        return True
+
+    def work_off(self, sender: str, market: int, max_steps: int) -> int:
+        """Sends what the interval allows of the tranche's position into the book. Returns lots."""
+        house, book = self.venue.clearinghouse, self.venue.order_book
+        require(max_steps != 0, "liquidator: no steps")
+        tranche = house.tranche_account
+        size = self.venue.ledger.positions[tranche, market].size
+        require(size != 0, "liquidator: nothing to work off")
+        require(house.settlement_account[market] == 0, "clearinghouse: market settled")
+        margin = house.margin(tranche)
+        require(margin.is_fresh, STALE)
+        equity = margin.equity
+        require(equity >= 0, "liquidator: tranche below zero")
+        mark, is_long = house.read(market).mark, size > 0
+        began, left = self._window(market, abs(size), mark)
+        require(left != 0, "liquidator: enough for this interval")
+        worst = edge_of_band(mark, not is_long, self.work_off_slippage)
+        limit, steps, sold = min(max_steps, MAX_LIQUIDATION_STEPS), 0, 0
+        while left != 0 and steps < limit:
+            top = book.peek(market, is_long, limit - steps)
+            steps += top.steps
+            if top.more or top.order_id == 0 or steps >= limit:
+                break
+            steps += 1
+            order = book.orders[top.order_id]
+            if order.price < worst if is_long else order.price > worst:
+                break
+            gain = order.price - mark if is_long else mark - order.price
+            wanted = min(left, order.size)
+            if gain < 0:
+                wanted = min(wanted, equity // -gain)
+                if wanted == 0:
+                    break
+            filled = book.take(top.order_id, tranche, wanted, True)
+            if filled == 0:
+                continue
+            equity += gain * filled
+            sold += filled
+            left -= filled
+            self.log(
+                "WorkedOff",
+                market=market,
+                caller=int(sender, 16),
+                order_id=top.order_id,
+                is_long=is_long,
+                size=filled,
+                price=order.price,
+                mark=mark,
+                left=left,
+            )
+        if sold != 0:
+            self.windows[market] = Window(began, left)
+        return sold
+
+    def _window(self, market: int, size: int, mark: int) -> Window:
+        """The interval at work, or a new one; no more lots than the position has."""
+        began, left = self.windows[market]
+        if self.venue.now >= began + self.work_off_interval:
+            began = self.venue.now
+            share = ceil_div(size * self.work_off_share, PPM)
+            left = max(share, self.work_off_notional // mark)
+        return Window(began, min(left, size))
+
+    def wind_up_tranche(self, sender: str, max_steps: int) -> bool:
+        """The end of a tranche below zero. Raises NotModelledError if it has legs."""
+        house = self.venue.clearinghouse
+        require(max_steps != 0, "liquidator: no steps")
+        margin = house.margin(house.tranche_account)
+        require(margin.is_fresh, STALE)
+        require(margin.equity < 0, "liquidator: tranche not below zero")
+        for market in self.venue.ledger.accounts[house.tranche_account].markets:
+            if house.settlement_account[market]:
+                house.close_settled(sender, house.tranche_account, market)
+        self._wind_up(house.tranche_account, -margin.equity)
+        return False
 
     def _wind_up(self, account: int, lacking: int) -> None:
         """An account that lacks money and has no legs: insurance first, the rest is written off."""
@@ -1689,6 +1999,11 @@ class Liquidator(Owned):
 def is_weak(margin: Margin) -> bool:
     """Below maintenance."""
     return margin.equity < margin.maintenance
+
+
+def is_far_gone(margin: Margin) -> bool:
+    """Below two thirds of maintenance."""
+    return 3 * margin.equity < 2 * margin.maintenance
 
 
 # --- Parameters ----------------------------------------------------------------------------------

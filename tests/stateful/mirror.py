@@ -25,6 +25,7 @@ BOOK_STEPS = 64
 MAX_SIZE = 2**54
 MAX_LEGS = 8
 STALE = "oracle: stale price"
+REDUCE_ONLY = "clearinghouse: reduce only, a loss is uninsured"
 MAX_STEPS = 256
 
 
@@ -239,6 +240,12 @@ class Mirror:
             raise Refused("clearinghouse: adl round open")
         if self.owners[account] != caller:
             raise Refused("book: not your account")
+        held = self.ledger.position(account, market).size
+        if size > (abs(held) if held and (held < 0) == is_buy else 0):
+            if self.ledger.uninsured:
+                raise Refused(REDUCE_ONLY)
+            if not self.fresh:
+                raise Refused(STALE)
         left = size
         # Each order is met once: one that is passed over stays where it is.
         for number, maker in self.side(market, not is_buy)[:BOOK_STEPS]:
@@ -286,7 +293,7 @@ class Mirror:
             if not self.fresh:
                 return STALE
             if self.ledger.uninsured:
-                return "clearinghouse: reduce only, a loss is uninsured"
+                return REDUCE_ONLY
             if not old and len(self.ledger.legs(account)) >= MAX_LEGS:
                 return "margin: too many positions"
         return waterfall.may_trade(
@@ -306,14 +313,12 @@ class Mirror:
             if reason:
                 raise Refused(reason)
         reason = self._refusal(maker.market, maker.account, sign * size, -sign * quote)
-        if reason == STALE and not liquidated:
-            self.reached["stale maker passed over"] += 1
+        if reason in (STALE, REDUCE_ONLY) and not liquidated:
+            self.reached[f"maker passed over: {reason.split(': ')[1]}"] += 1
             return 0
         if reason:
             del self.state.orders[number]
             self.reached["maker refused"] += 1
-            if "uninsured" in reason:
-                self.reached["maker refused while a loss is uninsured"] += 1
             return 0
         buyer, seller = (maker.account, taker) if maker.is_buy else (taker, maker.account)
         self.ledger.exchange(maker.market, buyer, seller, size, quote)

@@ -38,8 +38,8 @@ WANTED = [
     "adl fill at bankruptcy", "adl fill at previous_mark", "partial bear", "uninsured loss",
     "uninsured recovered", "surplus to the vault", "lots left in an estate", "maker refused",
     "self-trade cancelled", "void order deleted", "liquidation out of steps", "reduced withdrawal",
-    "stale maker passed over", "maker refused while a loss is uninsured", "rest dropped",
-    "round parked",
+    "maker passed over: stale price", "maker passed over: reduce only, a loss is uninsured",
+    "rest dropped", "round parked",
 ]  # fmt: skip
 
 
@@ -238,17 +238,26 @@ class Episode:
         self.place(self.deep, market, not is_buy, size, mark, False)
         self.place(account, market, is_buy, size, mark, True)
 
-    def some_stale_reduction(self) -> None:
-        """A position is reduced into an order that would add risk."""
+    def some_counterparty(self) -> tuple[int, int] | None:
+        """An order that takes the whole of somebody's position at the mark. Whose, and where."""
         held = [key for key in self.mirror.ledger.positions if key[0] in self.accounts[1:]]
         if not held:
-            return
+            return None
         account, market = self.draw.choice(held)
         size = self.mirror.ledger.position(account, market).size
-        mark = self.mirror.state.marks[market]
         maker = self.draw.choice([a for a in self.accounts if a != account])
-        self.place(maker, market, size > 0, abs(size), mark, False)
-        self.place(account, market, size < 0, abs(size), mark, self.draw.random() < 0.5)
+        self.place(maker, market, size > 0, abs(size), self.mirror.state.marks[market], False)
+        return account, market
+
+    def some_reduction(self, who: tuple[int, int] | None) -> None:
+        """That position is reduced, perhaps into an order that would add risk now."""
+        if who is None:
+            return
+        account, market = who
+        size = self.mirror.ledger.position(account, market).size
+        if size:
+            mark = self.mirror.state.marks[market]
+            self.place(account, market, size < 0, abs(size), mark, self.draw.random() < 0.5)
 
     def some_cancel(self) -> None:
         draw = self.draw
@@ -282,14 +291,17 @@ class Episode:
         }
         # More often while a round is open, which is then parked.
         if draw.random() < (0.02 if self.mirror.state.round is None else 0.25):
-            # No hour ends then while the price is fresh: the mirror knows no funding.
-            self.engine.wait(2 * STALE_AFTER)
+            who = self.some_counterparty()
+            self.let_prices_age()
             self.some_order()
-            self.some_stale_reduction()
+            self.some_reduction(who)
             self.some_withdrawal()
             self.some_liquidation()
             self.some_advance()
             self.some_retry()
+        self.reprice(prices)
+
+    def reprice(self, prices: dict[int, int]) -> None:
         self.do(
             "update",
             lambda: self.venue.oracle.send(
@@ -365,6 +377,11 @@ class Episode:
             "repay", amount,
         )  # fmt: skip
 
+    def let_prices_age(self) -> None:
+        """Past an hour that ends without a fresh price, so that no funding accrues: the mirror knows
+        none."""
+        self.engine.wait(2 * STALE_AFTER)
+
     def run(self) -> None:
         rules = [
             (self.some_position, 6), (self.some_order, 8), (self.some_prices, 5),
@@ -375,6 +392,9 @@ class Episode:
         for _ in self.accounts[1:]:
             self.some_position()
         while len(self.told) < OPERATIONS:
+            if self.engine.timestamp % 3_600 > 3_300:
+                self.let_prices_age()
+                self.reprice(dict(self.mirror.state.marks))
             (rule,) = self.draw.choices([r for r, _ in rules], [w for _, w in rules])
             rule()
             # Rounds do not stay open for long, or little else would happen.

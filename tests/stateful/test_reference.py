@@ -37,6 +37,11 @@ EVENTS = (
     "stopped by the price band",
     "stopped by makers who may add no risk now",
     "loss written off",
+    "fifth sold",
+    "liquidation fee charged",
+    "reward paid",
+    "takeover",
+    "worked off",
     "withdrawal at a ratio",
 )
 
@@ -55,6 +60,7 @@ SOURCES = (
 OUT_OF_REACH = {
     "clearinghouse: adl round open": "the model knows no ADL round",
     "liquidator: adl round open": "the model knows no ADL round",
+    "liquidator: a fifth was sold in this block": "each transaction is a second after the last one",
     "clearinghouse: not wired": "the venue is wired before there are traders",
     "clearinghouse: zero address": "as above",
     "oracle: zero address": "as above",

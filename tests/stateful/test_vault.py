@@ -758,18 +758,17 @@ def test_everybody_can_leave_and_the_rest_is_named() -> None:
         world.send(who, "request_exit", world.shares(who))
     world.settle(0, 1_000)
     one, two = world.engine.actor("one"), world.engine.actor("two")
-    # Settled, but not closed: initial margin (50) stays.
+    # Settled, but not closed: somebody may still leave a hole.
     assert world.call("valuation").free == 150 * USDC
+    assert [world.maximum("Redeem", who) for who in ("one", "two")] == [0, 0]
+    assert world.maximum("Deposit", "one") == 0
+    world.close_settled(0, 1_000)
     assert world.send("one", "redeem", world.shares("one"), one, one).one("Withdraw").assets == (
         600 * USDC
     )
-    assert world.maximum("Withdraw", "two") == 350 * USDC
-    tx = world.send("two", "withdraw", 350 * USDC, two, two)
-    assert tx.one("TrancheDefunded").amount == 150 * USDC
-    world.seen(world.house.send("close_settled", world.tranche, 0, sender=world.keeper))
-    assert world.send("two", "redeem", world.shares("two"), two, two).one("Withdraw").assets == (
-        50 * USDC
-    )
+    tx = world.send("two", "redeem", world.shares("two"), two, two)
+    assert tx.one("Withdraw").assets == 400 * USDC
+    assert tx.one("TrancheDefunded").amount == 200 * USDC
     assert world.call("totalSupply") == world.call("totalAssets") == 0
 
 

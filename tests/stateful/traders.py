@@ -22,6 +22,7 @@ from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import Ledger
 from breakwater.model import venue as model
 from breakwater.venue import UNLIMITED, Venue, VenueConfig
+from tests.tranche import without_code
 
 USDC = 10**6
 MAIN = 3
@@ -173,6 +174,11 @@ _MODELLED = frozenset(
         "FeeCharged",
         "CashMoved",
         "WrittenOff",
+        "Recovered",
+        "LiquidationCharged",
+        "CooldownBegan",
+        "BackstopTaken",
+        "WorkedOff",
         "Deposited",
         "Withdrawn",
         "FeesSwept",
@@ -187,7 +193,9 @@ _MODELLED = frozenset(
         "Sampled",
     )
 )
-_ACCOUNTS = frozenset(("account", "maker", "taker", "buyer", "seller", "source", "to"))
+_ACCOUNTS = frozenset(
+    ("account", "maker", "taker", "buyer", "seller", "source", "to", "reward_account")
+)
 # Where the arguments of a method name accounts and markets.
 _ACCOUNT_ARGUMENTS = {
     "place": (0,),
@@ -200,7 +208,13 @@ _ACCOUNT_ARGUMENTS = {
     "liquidate": (0,),
     "cancel_all": (0,),
 }
-_MARKET_ARGUMENTS = {"place": 1, "place_market": 1, "set_leverage": 1, "close_settled": 1}
+_MARKET_ARGUMENTS = {
+    "place": 1,
+    "place_market": 1,
+    "set_leverage": 1,
+    "close_settled": 1,
+    "work_off": 0,
+}
 _REASONS = {
     model.BY_OWNER: "cancelled by its owner",
     model.VOID: "void order met",
@@ -321,6 +335,14 @@ class Twin:
             name = "funding forgone"
         elif event == "WrittenOff":
             name = "loss written off"
+        elif event == "LiquidationCharged":
+            name = "reward paid" if values[-1] else "liquidation fee charged"
+        elif event == "CooldownBegan":
+            name = "fifth sold"
+        elif event == "BackstopTaken":
+            name = "takeover"
+        elif event == "WorkedOff":
+            name = "worked off"
         elif event == "Withdrawn":
             name = "withdrawal at a ratio" if values[1] != values[2] else ""
         if name and self.counting:
@@ -597,6 +619,8 @@ class Traders:
             self.narrow_band,
             self.crash,
             self.crash,
+            self.backstop,
+            self.backstop,
             self.many_positions,
             self.huge_order,
             self.wrong_market,
@@ -739,9 +763,32 @@ class Traders:
                 money = int(10 ** rng.uniform(3, 5)) * USDC + rng.randrange(USDC)
                 self.accounts.append(self.open(person, money, isolated))
         self.accounts.append(self.maker)
+        self._set_liquidation()
+        self.fund_tranche()
         self.govern("set_fee_share", rng.choice([0, 300_000, 10**6]), rng.choice(self.accounts))
         for market in range(MAIN):
             self.quote(market)
+
+    def _set_liquidation(self) -> None:
+        """How liquidations go, mostly with all that may happen in one."""
+        rng = self.rng
+        above = rng.choice([model.UNLIMITED, 0, 100 * USDC, 1_000 * USDC])
+        self.own("set_partial", above, rng.choice([0, 2, 30, 3_600]))
+        fees = rng.choice([0, 77, 5_000, 10_000]), rng.choice([0, 500_000, 10**7])
+        self.own("set_fees", *fees, rng.choice([0, 333_333, 10**6]))
+        self.own("set_backstop", rng.random() < 0.9, rng.choice([model.UNLIMITED, 10_000 * USDC]))
+        for market in range(MAIN):
+            self.own("set_backstop_limit", market, rng.choice([0, 5_000, 10**6, 10**6]) * USDC)
+        self.own(
+            "set_work_off",
+            rng.choice([0, 50_000, 10**6]),
+            rng.choice([1, 100, 10**6]) * USDC,
+            rng.choice([1, 60, 3_600]),
+            rng.choice([0, 5_000, 300_000]),
+        )
+
+    def own(self, method: str, *args: Any) -> Any:
+        return self.do("liquidator", method, self.owner, *args)
 
     def _set_terms(self, market: int) -> None:
         """Ordinary trading terms: no cap in reach."""
@@ -779,6 +826,9 @@ class Traders:
             (self.sweep, 0.7),
             (self.contribute, 0.5),
             (self.liquidate, 1.5),
+            (self.work_off, 0.8),
+            (self.fund_tranche, 0.15),
+            (self.wind_up_tranche, 0.05),
             (self.new_account, 0.2),
             (self.new_terms, 0.3),
         ]
@@ -971,8 +1021,37 @@ class Traders:
 
     def liquidate(self) -> None:
         account = self.any_account()
-        steps = self.rng.choice([1, 10, 256, 1_000])
-        self.do("liquidator", "liquidate", self.stranger, account, steps)
+        self._liquidate(account, self.rng.choice([1, 10, 256, 1_000]))
+
+    def _liquidate(self, account: int, steps: int) -> None:
+        """By anyone, for a reward more often than not."""
+        rewarded = self.any_account() if self.rng.random() < 0.7 else 0
+        self.do("liquidator", "liquidate", self.stranger, account, steps, rewarded)
+
+    def fund_tranche(self) -> None:
+        """What is contributed goes to the tranche; only the vault may move it there."""
+        house, vault = self.model.clearinghouse, self.model.vault_address
+        amount = int(10 ** self.rng.uniform(2, 5)) * USDC
+        self.do("vault", "contribute", self.owner, amount)
+        amount = min(amount, self.model.vault.available())
+        with without_code(self.twin.engine, vault):
+            self.do(
+                "clearinghouse",
+                "transfer_cash",
+                vault,
+                house.vault_account,
+                house.tranche_account,
+                amount,
+            )
+
+    def work_off(self) -> None:
+        held = self.model.ledger.accounts[self.model.clearinghouse.tranche_account].markets
+        market = self.rng.choice(held or [0])
+        steps = self.rng.choice([1, 2, 10, 256, 1_000])
+        self.do("liquidator", "work_off", self.stranger, market, steps)
+
+    def wind_up_tranche(self) -> None:
+        self.do("liquidator", "wind_up_tranche", self.stranger, 10)
 
     def new_account(self) -> None:
         if len(self.accounts) < 40:
@@ -1099,6 +1178,21 @@ class Traders:
             by_stranger("liquidator", "liquidate", 999, 5),
             by_stranger("liquidator", "liquidate", 1, 5),
             by_stranger("liquidator", "liquidate", self.maker, 5),
+            by_stranger("liquidator", "liquidate", self.maker, 5, self.maker),
+            by_stranger("liquidator", "work_off", MAIN, 5),
+            by_stranger("liquidator", "work_off", 0, 0),
+            by_stranger("liquidator", "wind_up_tranche", 0),
+            by_stranger("liquidator", "wind_up_tranche", 1),
+            by_stranger("liquidator", "set_partial", 0, 0),
+            by_owner("liquidator", "set_partial", 0, 3_601),
+            by_owner("liquidator", "set_fees", 10_001, 0, 0),
+            by_owner("liquidator", "set_fees", 0, 10**7 + 1, 0),
+            by_owner("liquidator", "set_fees", 0, 0, 10**6 + 1),
+            by_owner("liquidator", "set_backstop_limit", 0, 2**100 + 1),
+            by_owner("liquidator", "set_work_off", 10**6 + 1, 0, 1, 0),
+            by_owner("liquidator", "set_work_off", 0, 2**100 + 1, 1, 0),
+            by_owner("liquidator", "set_work_off", 0, 0, self.rng.choice([0, day + 1]), 0),
+            by_owner("liquidator", "set_work_off", 0, 0, 1, 10**6),
             by_stranger("order_book", "cancel", 10**9),
             by_stranger("order_book", "cancel_all", self.maker),
             by_stranger("order_book", "cancel_all", 999),
@@ -1355,9 +1449,17 @@ class Traders:
                 self.place(self.sweeper, market, not is_buy, lots, price)
                 self.place(account, market, is_buy, lots, price, 1, True)
             if rng.random() < 0.6:
-                self.do("liquidator", "liquidate", self.stranger, account, 64)
+                for _ in range(rng.choice([1, 1, 2, 3])):
+                    self._liquidate(account, 64)
+                    self.twin.wait(rng.choice([0, 0, 1, 30]))
         if rng.random() < 0.8:
             self.prices[market] = before
+        self._after_the_gap(market, usual)
+
+    def _after_the_gap(self, market: int, usual: tuple[int, int]) -> None:
+        """The price stays where it is, the limits are back, and most of the weak are rescued."""
+        rng, house = self.rng, self.model.clearinghouse
+        terms = house.terms[market]
         self.refresh()
         self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, self.max_step)
         self.govern("set_trading_terms", market, *usual, *terms[6:])
@@ -1367,6 +1469,55 @@ class Traders:
                 self.fund(self.owner, account, margin.initial - margin.equity + 500 * USDC)
         self.do("order_book", "cancel_all", self.owner, self.sweeper)
         self.quote(market)
+
+    def backstop(self) -> None:
+        """An account that no bid can save goes to the tranche, which works it off; then the tranche
+        is below zero for a while."""
+        rng, house = self.rng, self.model.clearinghouse
+        market, is_long = rng.randrange(MAIN - 1), rng.random() < 0.5
+        tranche, terms = house.tranche_account, house.terms[market]
+        if self.model.ledger.uninsured or terms.settled:
+            return
+        self.fund_tranche()
+        self.own("set_backstop", True, rng.choice([model.UNLIMITED, 15_000 * USDC]))
+        self.own("set_backstop_limit", market, 10**6 * USDC)
+        weak = self.open(rng.choice(self.people), 2_000 * USDC, market)
+        lots = self.lots(market, rng.choice([7_000, 9_000]) * USDC)
+        self.offer(market, not is_long, lots)
+        self.place(weak, market, is_long, lots, self.near(market, 0.01 if is_long else -0.01), 1)
+        size = self.size_of(weak, market)
+        if size == 0:
+            return
+        usual = (terms.taker_fee, terms.maker_fee)
+        self.govern("set_trading_terms", market, *usual, 0, terms.min_notional, terms.cap)
+        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 0)
+        before, margin = self.prices[market], house.margin(weak)
+        left = rng.choice([0, 0.3, 0.6]) * margin.maintenance
+        self.prices[market] = self.mark(market) + (left - margin.equity) / size
+        self.refresh()
+        for _ in range(3):
+            wide = self.lots(market, 3_000_000 * USDC)
+            limit = self.near(market, -0.04 if is_long else 0.04)
+            self.place(self.sweeper, market, not is_long, wide, limit, 1)
+        for _ in range(rng.choice([1, 2])):
+            self._liquidate(weak, 64)
+        # Some bids are near, some far.
+        for offset in (0.002, -0.001, -0.004, -0.1):
+            price = self.near(market, offset if is_long else -offset)
+            self.place(self.sweeper, market, is_long, max(1, abs(size) // 3), price)
+        for _ in range(rng.choice([1, 3])):
+            self.do("liquidator", "work_off", self.stranger, market, rng.choice([2, 64]))
+            self.twin.wait(rng.choice([0, 0, 60]))
+        held, margin = self.size_of(tranche, market), house.margin(tranche)
+        if held and margin.equity >= 0 and rng.random() < 0.7:
+            price = self.mark(market) - (margin.equity + 1_000 * USDC) / held
+            if 0 < price < 3 * self.mark(market):
+                self.prices[market] = price
+                self.refresh()
+                self.do("liquidator", "work_off", self.stranger, market, 64)
+                self.wind_up_tranche()
+        self.prices[market] = before
+        self._after_the_gap(market, usual)
 
     def _painful_price(self, market: int) -> float:
         """A price at which one of the accounts that are closest to it would be left with part of

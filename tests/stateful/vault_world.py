@@ -84,7 +84,7 @@ class World:
                 self.engine, made.name, made.abi, made.bytecode, args, sender=owner, decoder=decoder
             )
 
-        parts = {"usdc": new("usdc"), "oracle": new("oracle", 0, 3_600, 0)}
+        parts = {"usdc": new("usdc"), "oracle": new("oracle", 1, 3_600, 0)}
         house = parts["clearinghouse"] = new("clearinghouse", parts["usdc"], parts["oracle"])
         parts["order_book"] = new("order_book", house)
         vault = parts["vault"] = new("vault", house, parts["usdc"])
@@ -99,7 +99,7 @@ class World:
         parts["lens"] = new("lens", house)
         wired = ["order_book", "liquidator", "deleverager", "vault", "governor"]
         house.send("wire", *(parts[name] for name in wired), sender=owner)
-        parts["oracle"].send("wire", parts["deleverager"], parts["order_book"], sender=owner)
+        parts["oracle"].send("wire", parts["deleverager"], parts["order_book"], house, sender=owner)
         parts["oracle"].send("set_reporter", reporter, True, sender=owner)
         return Venue(self.engine, parts, owner, reporter)
 
@@ -196,6 +196,16 @@ class World:
         self.wait(DAY)
         self.epoch()
         self.seen(self.venue.governor.send("settle_market", market, price, sender=self.owner))
+
+    def close_settled(self, market: int, price: int) -> None:
+        """As the liquidator does it: the tranche's and the deep account's positions."""
+        other = self.house.call("settlement_account", market)
+        for account in (self.tranche, self.deep):
+            size = self.house.call("position", account, market).size
+            buyer, seller = (other, account) if size > 0 else (account, other)
+            self.act(
+                "clearinghouse", "exchange", market, buyer, seller, abs(size), abs(size) * price
+            )
 
     # ---------------------------------------------------------------- reading
 
