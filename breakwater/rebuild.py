@@ -79,10 +79,15 @@ def rebuild(events: Iterable[Event]) -> State:
     """Plays the events of all contracts, in order, onto an empty state."""
     state = State()
     for event in events:
-        handler = _HANDLERS.get(event.name)
-        if handler is not None:
-            handler(state, event)
+        apply(state, event)
     return state
+
+
+def apply(state: State, event: Event) -> None:
+    """Plays one event onto a state; events that move nothing are passed over."""
+    handler = _HANDLERS.get(event.name)
+    if handler is not None:
+        handler(state, event)
 
 
 def _opened(state: State, event: Event) -> None:
