@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from breakwater import expect, units
+from breakwater.artifacts import Artifact
 from breakwater.contract import Event, Tx
 from breakwater.engine.base import Engine, Reverted
 from breakwater.keeper import Keeper
@@ -45,11 +46,17 @@ class SetupError(Exception):
 
 
 class Crash:
-    """One run. `progress(what, done, of)` hears how far it is."""
+    """One run. `progress(what, done, of)` hears how far it is; with `own_score` winners are ranked
+    by that contract, whatever score the scenario names."""
 
     def __init__(
-        self, scenario: Scenario, engine: Engine, progress: Progress = lambda what, done, of: None
+        self,
+        scenario: Scenario,
+        engine: Engine,
+        progress: Progress = lambda what, done, of: None,
+        own_score: Artifact | None = None,
     ) -> None:
+        self._own_score = own_score
         self.scenario = scenario
         self.engine = engine
         self._progress = progress
@@ -159,6 +166,8 @@ class Crash:
         # Twice, so that the previous mark is where the path begins too.
         for _ in range(2):
             self._update(self.prices)
+        if self._own_score is not None:
+            venue.adopt_score(self._own_score)
         venue.configure(self.config)
         for symbol, book in books:
             market = scenario.markets[symbol]
@@ -210,7 +219,7 @@ class Crash:
             tick()
 
     def _begin_recording(self) -> None:
-        """The recorder learns all that was logged so far; it follows every transaction from here."""
+        """The recorder learns all that was logged so far, then hears of every transaction."""
         decoder = self.venue.decoder
         events = decoder.decode(self.engine.logs(decoder.addresses))
         self.records = [Record(-1, "set-up", None, None, event) for event in events]
@@ -352,6 +361,11 @@ class Crash:
 
     # ---------------------------------------------------------------- result
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Account id to name: the scenario's, the vault's and the estates'."""
+        return self._names()
+
     def _names(self) -> dict[int, str]:
         names = {account: name for name, account in self.account_ids.items()}
         names[VAULT_ACCOUNT] = "vault"
@@ -369,6 +383,8 @@ class Crash:
         rules = scenario.venue
         result = {
             "scenario": scenario.name,
+            "description": _one_line(scenario.description),
+            "source": _one_line(scenario.source),
             "engine": self.engine.name,
             "seed": scenario.seed,
             "policy": {
@@ -387,6 +403,8 @@ class Crash:
                 "rounds": told.rounds,
                 "fills": told.fills,
                 "hit": self.recorder.hit(),
+                "winners": self.recorder.winners,
+                "gini": self.recorder.gini(),
                 "queues": self.recorder.queues(),
                 "queues_left_out": self.recorder.queues_left_out,
             },
@@ -395,6 +413,7 @@ class Crash:
                 units.usdc(told.waterfall["insurance_paid"]),
                 units.usdc(told.waterfall["backstopped"]),
             ),
+            "start_state": self.recorder.start_state,
             "replay_differences": self.recorder.differences(),
             "solvency": {
                 "held": units.format_usdc(solvency.held),
@@ -457,7 +476,7 @@ class Crash:
     def _gas_figures(self) -> dict[str, Any]:
         """Gas of the path's transactions; nothing where the engine does not measure it."""
         if not self.engine.measures_gas or not self._gas:
-            return {"by_action": {}, "adl_total": None, "adl_per_fill": None, "max_tx": None}
+            return {"by_action": {}, "adl_per_fill": None, "max_tx": None}
         by_action = {
             action: {"count": len(used), "median": int(statistics.median(used)), "max": max(used)}
             for action, used in sorted(self._gas.items())
@@ -469,3 +488,8 @@ class Crash:
             "adl_per_fill": self._adl_gas // fills if fills else None,
             "max_tx": max(gas for used in self._gas.values() for gas in used),
         }
+
+
+def _one_line(text: str) -> str:
+    """Folded YAML text without the marks that its reader leaves where lines were folded."""
+    return " ".join(text.replace("\a", "").split())

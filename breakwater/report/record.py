@@ -13,6 +13,7 @@ the winners, down to 1 for the last.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,6 +137,9 @@ class Recorder:
         self._flows: dict[int, int] = defaultdict(int)
         self._liquidated: dict[int, None] = {}
         self._start: dict[int, int] = {}
+        self._winners: dict[int, None] = {}
+        self._seen_markets: set[tuple[int, bool]] = set()
+        self.start_state = ""
 
     # ---------------------------------------------------------------- listening
 
@@ -145,6 +149,22 @@ class Recorder:
             self._apply(event)
         self._start = {account: self.equity(account) for account in self.state.accounts}
         self._flows.clear()
+        self.start_state = self._digest()
+
+    def _digest(self) -> str:
+        """A hash of everything that moves money: equal for two runs that begin alike."""
+        state = self.state
+        orders = sorted((i, vars(order)) for i, order in state.live_orders.items())
+        known = (
+            sorted((i, vars(account)) for i, account in state.accounts.items()),
+            sorted((key, vars(held)) for key, held in state.positions.items() if held.size),
+            # Ids of orders differ by what happened before; their order in the book does not.
+            [order for _, order in orders],
+            sorted(state.prices.items()),
+            sorted(self._index.items()),
+            (state.held, state.uninsured, state.fees),
+        )
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def saw(self, tx: Tx) -> None:
         """Plays one transaction of the path."""
@@ -308,6 +328,9 @@ class Recorder:
         holders = self._holders(market, side)
         winners = [holder for holder in holders if holder[2] > 0]
         worth = {account: (self.equity(account), max(0, pnl)) for account, _, pnl in holders}
+        if (market, side) not in self._seen_markets:
+            self._seen_markets.add((market, side))
+            self._winners.update(dict.fromkeys(account for account, _, _ in winners))
         before = None
         wanted = 2 * len(winners)
         if len(self._queues) < MAX_QUEUES and self._scores + wanted <= MAX_SCORES:
@@ -435,6 +458,26 @@ class Recorder:
                 }
             )
         return out
+
+    def gini(self) -> str | None:
+        """How unevenly ADL took from the winners, 0 (all alike) to 1 (one pays all); None if it
+        took nothing. The winners are those of a market when its first round began, with whoever was
+        hit later; the amounts are haircuts in USDC, gains as 0."""
+        accounts = dict.fromkeys([*self._winners, *self._hit])
+        taken = sorted(
+            max(0, self._hit[account].haircut) if account in self._hit else 0
+            for account in accounts
+        )
+        count = len(taken)
+        weighted = sum(
+            (2 * place - count - 1) * amount for place, amount in enumerate(taken, start=1)
+        )
+        return share(weighted, count * sum(taken))
+
+    @property
+    def winners(self) -> int:
+        """The accounts that `gini` is taken over."""
+        return len(dict.fromkeys([*self._winners, *self._hit]))
 
     def paid(self, insurance: int, backstop: int) -> dict[str, str]:
         """Who paid for what the liquidated lost, micro-USDC in, text out.
