@@ -14,7 +14,8 @@ from rich.console import Console
 
 from breakwater import watch
 from breakwater.artifacts import ROOT, ArtifactError
-from breakwater.engine import EngineError
+from breakwater.contract import ContractError
+from breakwater.engine import EngineError, Reverted
 from breakwater.engine.read import ReadEngine
 from breakwater.trader import TradeError, load
 
@@ -35,9 +36,7 @@ ADDRESSES = ROOT / "out" / "deploy" / "ethereum-local-foundry.json"
     metavar="FILE",
     help="Addresses of the venue.  [default: as `ape run deploy` writes them for anvil]",
 )
-@click.option(
-    "--every", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds."
-)
+@click.option("--every", type=click.FloatRange(0.1), default=1.0, help="Seconds.  [default: 1]")
 @click.option("--once", is_flag=True, help="One view, then end.")
 def cli(rpc: str, venue: Path, every: float, once: bool) -> None:
     """Watch a venue: book, accounts with health and lights, vault, rounds, news.
@@ -53,5 +52,5 @@ def cli(rpc: str, venue: Path, every: float, once: bool) -> None:
             return
         with contextlib.suppress(KeyboardInterrupt):
             watch.run(watcher, console, every)
-    except (EngineError, TradeError, ArtifactError) as error:
+    except (EngineError, TradeError, ArtifactError, ContractError, Reverted) as error:
         raise click.ClickException(str(error)) from None

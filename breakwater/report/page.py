@@ -68,12 +68,12 @@ def story(result: _Result) -> str:
 
     said = [_fall(result)]
     sold, broke = result["liquidations"], result["bankruptcies"]
-    if sold:
-        who = len({fill["account"] for fill in sold})
-        said.append(
-            f"{_count(who, 'account')} fell below maintenance, and "
-            f"{at('waterfall.liquidated')} USDC of positions were sold into the book"
-        )
+    weak = {one["account"] for one in [*sold, *broke]}
+    if weak:
+        words = f"{_count(len(weak), 'account')} fell below maintenance"
+        if sold:
+            words += f", and {at('waterfall.liquidated')} USDC of positions went into the book"
+        said.append(words)
     if Decimal(result["waterfall"]["insurance_paid"]):
         said.append(
             f"the insurance vault paid {at('waterfall.insurance_paid')} of "
