@@ -53,6 +53,18 @@ class _Command(ConnectedProviderCommand):
         return super().invoke(ctx)
 
 
+def _own_chain(ctx: click.Context, param: click.Parameter, provider: Any) -> Any:
+    """Refuses a network before anything connects to it."""
+    name = getattr(provider, "name", None)
+    if name in ("test", "foundry") and provider.network.name == "local":
+        return provider
+    found = provider.network_choice if name else "no network"
+    raise click.UsageError(
+        f"--network {found}: a comparison needs a chain of its own. Use ethereum:local:test (the "
+        "default: in process) or ethereum:local:foundry (anvil)."
+    )
+
+
 def _chain(provider: Any) -> Callable[[], AbstractContextManager[Engine]]:
     """A fresh chain for each policy: a new one in process, or the devnet turned back after it."""
 
@@ -73,11 +85,6 @@ def _chain(provider: Any) -> Callable[[], AbstractContextManager[Engine]]:
         finally:
             engine.revert(before)
 
-    if provider.network.name != "local" or provider.name not in ("test", "foundry"):
-        raise click.UsageError(
-            f"--network {provider.network_choice}: a comparison needs a chain of its own. Use "
-            "ethereum:local:test (the default: in process) or ethereum:local:foundry (anvil)."
-        )
     return devnet if provider.name == "foundry" else in_process
 
 
@@ -109,7 +116,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-@click.command(cls=_Command)
+@click.command(cls=_Command, network_callback=_own_chain)
 @click.argument("scenario")
 @click.option("--score", "scores", multiple=True, metavar="NAME|FILE.vy", help="What ranks.")
 @click.option("--allocation", "allocations", multiple=True, metavar="NAME", help="Who shares.")
