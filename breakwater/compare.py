@@ -21,7 +21,7 @@ The columns, money in USDC as exact text:
     worst_haircut_of_profit  the same of its unrealised profit in the market
     gini                     of haircuts among winners: 0 all alike, 1 one pays all
     open_interest_kept       share of the open interest at the start that is left, at the last marks
-    gas                      of the transactions with ADL in them; null where it is not measured
+    gas                      of the transactions that worked on a round; null where not measured
     transactions             on the path, all told
 """
 

@@ -26,6 +26,8 @@ from breakwater.venue import VAULT_ACCOUNT, Venue, VenueConfig
 WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
+_ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -62,6 +64,7 @@ class Crash:
         self._progress = progress
         self._gas: dict[str, list[int]] = {}
         self._adl_gas = 0
+        self._round_gas = 0
         self._events: list[Event] = []
         self._in_setup = True
         self._transactions = 0
@@ -357,6 +360,8 @@ class Crash:
             self._gas.setdefault(action, []).append(tx.receipt.gas_used)
             if tx.all("Deleveraged"):
                 self._adl_gas += tx.receipt.gas_used
+            if action == "advance" or any(event.name in _ROUND_EVENTS for event in tx.events):
+                self._round_gas += tx.receipt.gas_used
         self.ledger.check()
 
     # ---------------------------------------------------------------- result
@@ -484,7 +489,7 @@ class Crash:
         fills = sum(event.name == "Deleveraged" for event in self._events)
         return {
             "by_action": by_action,
-            "adl_total": self._adl_gas,
+            "adl_total": self._round_gas,
             "adl_per_fill": self._adl_gas // fills if fills else None,
             "max_tx": max(gas for used in self._gas.values() for gas in used),
         }

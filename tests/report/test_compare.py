@@ -267,7 +267,9 @@ def test_on_a_devnet_each_policy_finds_the_chain_as_it_was(compared: Any) -> Non
         scenario = load_scenario(TWO_WINNERS)
         chosen = compare.policies(["hyperliquid_docs"], [], ["bankruptcy", "previous_mark"])
         theirs = [one.row for one in compare.run(scenario, chosen, again)]
-    assert theirs[0]["gas"] > 100_000 and theirs[1]["gas"] == 0
+    assert theirs[0]["gas"] > 100_000
+    # A round that finds nobody costs its scan.
+    assert 100_000 < theirs[1]["gas"] < theirs[0]["gas"]
     for ours, row in zip(compared[0], theirs, strict=True):
         assert row | {"gas": None} == ours
 
