@@ -79,12 +79,12 @@ def rebuild(events: Iterable[Event]) -> State:
     """Plays the events of all contracts, in order, onto an empty state."""
     state = State()
     for event in events:
-        apply(state, event)
+        play(state, event)
     return state
 
 
-def apply(state: State, event: Event) -> None:
-    """Plays one event onto a state; events that move nothing are passed over."""
+def play(state: State, event: Event) -> None:
+    """Plays one event onto a state."""
     handler = _HANDLERS.get(event.name)
     if handler is not None:
         handler(state, event)

@@ -221,7 +221,7 @@ class Recorder:
         if event.name == "PositionChanged":
             held = self.state.positions.get((event.account, event.market))
             before = held.size if held else 0
-        rebuild.apply(self.state, event)
+        rebuild.play(self.state, event)
         if event.name == "PositionChanged":
             legs = self._legs[event.account]
             if event.size:
