@@ -72,6 +72,38 @@ def load(root: Path | None = None) -> dict[str, Artifact]:
     return dict(_loaded[where])
 
 
+def compile_file(path: Path) -> Artifact:
+    """One contract of the user's own, wherever it lies. Its imports are found as if it stood in
+    contracts/scores/ of this project, or beside it. Raises ArtifactError."""
+    from vyper import compile_code
+    from vyper.compiler.input_bundle import FilesystemInputBundle
+    from vyper.exceptions import VyperException
+
+    try:
+        source = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+    packages = [Path(entry) for entry in sys.path if entry.endswith("site-packages")]
+    bundle = FilesystemInputBundle([*packages, path.parent, ROOT / "contracts"])
+    try:
+        # Vyper looks for a relative import from where the file is said to be.
+        made = compile_code(
+            source,
+            contract_path=ROOT / "contracts" / "scores" / path.name,
+            resolved_path=ROOT / "contracts" / "scores" / path.name,
+            input_bundle=bundle,
+            output_formats=["abi", "bytecode", "bytecode_runtime"],
+        )
+    except VyperException as error:
+        raise ArtifactError(f"{path} does not compile: {error}") from None
+    return Artifact(
+        path.stem,
+        made["abi"],
+        bytes.fromhex(made["bytecode"].removeprefix("0x")),
+        len(made["bytecode_runtime"].removeprefix("0x")) // 2,
+    )
+
+
 def forget() -> None:
     """Drop what this process has loaded, so that the next `load` looks at the sources again."""
     _loaded.clear()

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from breakwater import expect, units
+from breakwater.artifacts import Artifact
 from breakwater.contract import Event, Tx
 from breakwater.engine.base import Engine, Reverted
 from breakwater.keeper import Keeper
 from breakwater.ledger import Ledger, Solvency
+from breakwater.report.record import Recorder
 from breakwater.scenario import Scenario, Step
 from breakwater.story import Storyteller
 from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue, VenueConfig
@@ -23,7 +26,21 @@ from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue, VenueConfig
 WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
+_ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
+
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One event with its place in the run. `step` is -1 in the set-up, whose blocks are not told
+    apart: block and timestamp are None there. `action` is the driver's word for the transaction."""
+
+    step: int
+    action: str
+    block: int | None
+    timestamp: int | None
+    event: Event
 
 
 class SetupError(Exception):
@@ -31,19 +48,29 @@ class SetupError(Exception):
 
 
 class Crash:
-    """One run. `progress(what, done, of)` hears how far it is."""
+    """One run. `progress(what, done, of)` hears how far it is; with `own_score` winners are ranked
+    by that contract, whatever score the scenario names."""
 
     def __init__(
-        self, scenario: Scenario, engine: Engine, progress: Progress = lambda what, done, of: None
+        self,
+        scenario: Scenario,
+        engine: Engine,
+        progress: Progress = lambda what, done, of: None,
+        own_score: Artifact | None = None,
     ) -> None:
+        self._own_score = own_score
         self.scenario = scenario
         self.engine = engine
         self._progress = progress
         self._gas: dict[str, list[int]] = {}
         self._adl_gas = 0
+        self._round_gas = 0
         self._events: list[Event] = []
         self._in_setup = True
         self._transactions = 0
+        self._actions: dict[str, int] = {}
+        self._at = -1
+        self.records: list[Record] = []
         self.markets = list(scenario.markets.values())
         self.market_ids = {market.symbol: i for i, market in enumerate(self.markets)}
         self.account_ids: dict[str, int] = {}
@@ -76,8 +103,10 @@ class Crash:
                 for opening in self.scenario.openings()
             ],
         }
+        self._begin_recording()
         self._in_setup = False
         self._gas.clear()
+        self._actions.clear()
         steps = []
         path = self.scenario.path
         self._keeper_on = True
@@ -140,6 +169,8 @@ class Crash:
         # Twice, so that the previous mark is where the path begins too.
         for _ in range(2):
             self._update(self.prices)
+        if self._own_score is not None:
+            venue.adopt_score(self._own_score)
         venue.configure(self.config)
         for symbol, book in books:
             market = scenario.markets[symbol]
@@ -190,10 +221,20 @@ class Crash:
                 raise SetupError(f"{what}: {maker} lacks the margin for the other side")
             tick()
 
+    def _begin_recording(self) -> None:
+        """The recorder learns all that was logged so far, then hears of every transaction."""
+        decoder = self.venue.decoder
+        events = decoder.decode(self.engine.logs(decoder.addresses))
+        self.records = [Record(-1, "set-up", None, None, event) for event in events]
+        self.recorder = Recorder(self.venue, self.markets, self._names())
+        self.recorder.begin(events)
+        self.recorder.point(-1, "end", self.engine.timestamp)
+
     # ---------------------------------------------------------------- path
 
     def _step(self, index: int, step: Step) -> dict[str, Any]:
         start = len(self._events)
+        self._at = index
         refused: str | None = None
         epochs = 0
         try:
@@ -203,6 +244,7 @@ class Crash:
             refused = error.reason
         if self._keeper_on and not epochs:
             self.keeper.run()
+        self.recorder.point(index, "end", self.engine.timestamp)
         marks = {
             market.symbol: market.format_ticks(mark)
             for market, mark in zip(self.markets, self._marks(), strict=True)
@@ -273,6 +315,7 @@ class Crash:
             before = self._marks()
             self.engine.wait(self.config.min_interval)
             self._update(self.prices)
+            self.recorder.point(self._at, "prices", self.engine.timestamp)
             if self._keeper_on:
                 self.keeper.run()
             after = self._marks()
@@ -306,16 +349,27 @@ class Crash:
     def _seen(self, action: str, tx: Tx) -> None:
         """Every transaction of the run ends here: events, gas, and the identities."""
         self._transactions += 1
+        self._actions[action] = self._actions.get(action, 0) + 1
         self.ledger.observe(tx.events)
         if not self._in_setup:
             self._events += tx.events
+            self.recorder.saw(tx)
+            block, time = tx.receipt.block_number, tx.receipt.timestamp
+            self.records += [Record(self._at, action, block, time, e) for e in tx.events]
         if tx.receipt.gas_used is not None:
             self._gas.setdefault(action, []).append(tx.receipt.gas_used)
             if tx.all("Deleveraged"):
                 self._adl_gas += tx.receipt.gas_used
+            if action == "advance" or any(event.name in _ROUND_EVENTS for event in tx.events):
+                self._round_gas += tx.receipt.gas_used
         self.ledger.check()
 
     # ---------------------------------------------------------------- result
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Account id to name: the scenario's, the vault's and the estates'."""
+        return self._names()
 
     def _names(self) -> dict[int, str]:
         names = {account: name for name, account in self.account_ids.items()}
@@ -335,6 +389,8 @@ class Crash:
         rules = scenario.venue
         result = {
             "scenario": scenario.name,
+            "description": _one_line(scenario.description),
+            "source": _one_line(scenario.source),
             "engine": self.engine.name,
             "seed": scenario.seed,
             "policy": {
@@ -345,11 +401,26 @@ class Crash:
             },
             "setup": setup,
             "steps": steps,
+            "series": self.recorder.series(),
             "accounts": self._accounts(),
             "liquidations": told.liquidations,
             "bankruptcies": told.bankruptcies,
-            "adl": {"rounds": told.rounds, "fills": told.fills},
+            "adl": {
+                "rounds": told.rounds,
+                "fills": told.fills,
+                "hit": self.recorder.hit(),
+                "winners": self.recorder.winners,
+                "gini": self.recorder.gini(),
+                "queues": self.recorder.queues(),
+                "queues_left_out": self.recorder.queues_left_out,
+            },
             "waterfall": told.waterfall | {"uninsured": units.format_usdc(solvency.uninsured)},
+            "paid": self.recorder.paid(
+                units.usdc(told.waterfall["insurance_paid"]),
+                units.usdc(told.waterfall["backstopped"]),
+            ),
+            "start_state": self.recorder.start_state,
+            "replay_differences": self.recorder.differences(),
             "solvency": {
                 "held": units.format_usdc(solvency.held),
                 "owed": units.format_usdc(solvency.owed),
@@ -359,6 +430,10 @@ class Crash:
                 "uninsured": units.format_usdc(solvency.uninsured),
                 "accounts": solvency.accounts,
                 "checks": self.ledger.checks,
+            },
+            "transactions": {
+                "path": sum(self._actions.values()),
+                "by_action": dict(sorted(self._actions.items())),
             },
             "gas": self._gas_figures(),
         }
@@ -416,6 +491,12 @@ class Crash:
         fills = sum(event.name == "Deleveraged" for event in self._events)
         return {
             "by_action": by_action,
+            "adl_total": self._round_gas,
             "adl_per_fill": self._adl_gas // fills if fills else None,
             "max_tx": max(gas for used in self._gas.values() for gas in used),
         }
+
+
+def _one_line(text: str) -> str:
+    """Folded YAML text without the marks that its reader leaves where lines were folded."""
+    return " ".join(text.replace("\a", "").split())

@@ -44,18 +44,9 @@ def _table(title: str, caption: str | None = None) -> Table:
     )
 
 
-def _grouped(text: str) -> str:
-    """Decimal text with thousands separators; anything else as it is."""
-    if not units.is_decimal(text):
-        return text
-    sign = "-" if text.startswith("-") else ""
-    whole, point, fraction = text.lstrip("+-").partition(".")
-    return f"{sign}{int(whole):,}{point}{fraction}"
-
-
 def _column(values: Iterable[object]) -> list[str]:
     """The values with separators, padded on the right so that their points stand in line."""
-    shown = [_grouped(str(value)) for value in values]
+    shown = [units.grouped(str(value)) for value in values]
     tails = [len(s) - s.index(".") if "." in s else 0 for s in shown]
     widest = max(tails, default=0)
     return [s + " " * (widest - tail) for s, tail in zip(shown, tails, strict=True)]
@@ -159,7 +150,7 @@ def printed_table(result: Mapping[str, Any]) -> Table:
     table.add_column("here", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for row in rows:
-        cells = (row["what"], _grouped(row["printed"]), _grouped(row["ours"]), row["why"])
+        cells = (row["what"], units.grouped(row["printed"]), units.grouped(row["ours"]), row["why"])
         table.add_row(*map(Text, cells))
     return table
 

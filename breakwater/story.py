@@ -162,7 +162,7 @@ class Storyteller:
                         "bankruptcy_price": self._unit_price(
                             event.market, event.lot_worth, event.lot_size
                         ),
-                        "score": _score(event.score),
+                        "score": score_text(event.score),
                         "rank": event.rank,
                         "haircut": _usdc(event.haircut),
                         "realised": _usdc(realised[event.winner]),
@@ -268,7 +268,7 @@ class Storyteller:
             f"ADL rank {event.rank}: {self._who(event.winner)} closes "
             f"{market.format_lots(event.size)} {market.symbol} at "
             f"{self._unit_price(event.market, event.quote, event.size)}, {cost} USDC "
-            f"against the mark (score {_score(event.score)})"
+            f"against the mark (score {score_text(event.score)})"
         )
 
     def _round_closed(self, event: Event) -> str:
@@ -287,5 +287,6 @@ def _side(is_long: bool) -> str:
     return "long" if is_long else "short"
 
 
-def _score(score: int) -> str:
+def score_text(score: int) -> str:
+    """A score as text; the largest number stands for one without a bound."""
     return "infinite" if score == _INFINITE else units.format_scaled(score, SCORE_DECIMALS)

@@ -151,6 +151,15 @@ def format_usdc(micro: int) -> str:
     return format_scaled(micro, USDC_DECIMALS)
 
 
+def grouped(text: str) -> str:
+    """Decimal text with thousands separators; any other text as it is."""
+    if not is_decimal(text):
+        return text
+    sign = "-" if text.startswith("-") else ""
+    whole, point, fraction = text.lstrip("+-").partition(".")
+    return f"{sign}{int(whole):,}{point}{fraction}"
+
+
 def format_lots(count: int, size_decimals: int) -> str:
     """Lots to units as exact text."""
     _check_size_decimals(size_decimals)

@@ -1,7 +1,7 @@
 """`ape run crash SCENARIO`: crashes the venue as a scenario says and shows who paid.
 
-Owns the command line and the file out/<name>/result.json. What happens in the run is
-`breakwater.crash`, what it looks like is `breakwater.show`: no figure is made here.
+Owns the command line and the folder out/<name>. What happens in the run is `breakwater.crash`,
+what it looks like is `breakwater.show` and `breakwater.report`: no figure is made here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from breakwater.crash import Crash, SetupError
 from breakwater.engine import Engine, EngineError, Reverted
 from breakwater.files import replace_text
 from breakwater.ledger import InsolvencyError
+from breakwater.report import clear
 from breakwater.scenario import ScenarioError, load
 
 SCENARIOS = ROOT / "scenarios"
@@ -75,7 +76,9 @@ def _find(scenario: str) -> Path:
     return Path(os.path.relpath(path))
 
 
-def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], list[expect.Check]]:
+def _run(
+    path: Path, engine: Engine, console: Console
+) -> tuple[Crash, dict[str, Any], list[expect.Check]]:
     scenario = load(path)
     columns = (
         TextColumn("{task.description}"),
@@ -86,12 +89,13 @@ def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], 
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with progress:
         tasks = {what: progress.add_task(what, total=None) for what in ("set-up", "path")}
-        result = Crash(
+        crash = Crash(
             scenario,
             engine,
             lambda what, done, of: progress.update(tasks[what], completed=done, total=of),
-        ).run()
-    return result, expect.evaluate(scenario.expect, result)
+        )
+        result = crash.run()
+    return crash, result, expect.evaluate(scenario.expect, result)
 
 
 def _shortened(told: Sequence[str]) -> list[str]:
@@ -140,16 +144,24 @@ class _Command(ConnectedProviderCommand):
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for result.json.  [default: out/<name>]",
+    help="Folder for what the run leaves behind.  [default: out/<name>]",
+)
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Whether to write report.html, the pictures and the table of events too.",
 )
 @click.option("--full", is_flag=True, help="Every sentence of the story, however many.")
 @click.option("--quiet", "-q", is_flag=True, help="Only the solvency lines and failures.")
-def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool) -> None:
+def cli(
+    provider: Any, scenario: str, out: Path | None, report: bool, full: bool, quiet: bool
+) -> None:
     """Crash the venue as SCENARIO says, and see who pays.
 
     SCENARIO is the name of a file in scenarios/ or the path of one. The whole result is written to
-    out/<name>/result.json. The exit status is 1 if an expectation of the scenario fails, if it
-    cannot be set up, or if the ledger does not add up.
+    out/<name>/result.json, with report.html, pictures and events.parquet beside it. The exit
+    status is 1 if an expectation of the scenario fails, if it cannot be set up, or if the ledger
+    does not add up.
 
     \b
     Examples:
@@ -160,9 +172,9 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
     path = _find(scenario)
     target = (out or ROOT / "out" / path.stem) / "result.json"
     # Whatever goes wrong from here, no older result is taken for this run's.
-    target.unlink(missing_ok=True)
+    clear(target.parent)
     try:
-        result, checks = _run(path, _engine(provider), Console(stderr=True))
+        crash, result, checks = _run(path, _engine(provider), Console(stderr=True))
     except ScenarioError as error:
         count = len(error.problems)
         raise click.ClickException(
@@ -178,6 +190,8 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
     except (ArtifactError, ContractError, EngineError) as error:
         raise click.ClickException(str(error)) from None
     replace_text(target, json.dumps(result, indent=2) + "\n")
+    if report:
+        _report(target.parent, crash, result)
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -193,12 +207,22 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
             console.print(show.printed_table(result))
         console.print(show.expectations_table(checks))
     click.echo(show.solvency_line(result))
+    if report:
+        click.echo(f"report: {os.path.relpath(target.with_name('report.html'))}")
     click.echo(f"result: {os.path.relpath(target)}")
     if failed:
         click.echo(f"Error: {len(failed)} of {len(checks)} expectations failed:", err=True)
         for check in failed:
             click.echo(f"  {check.path}: expected {check.expected}, found {check.found}", err=True)
         sys.exit(1)
+
+
+def _report(folder: Path, crash: Crash, result: Mapping[str, Any]) -> None:
+    # Here, because drawing takes a second to import and not every run draws.
+    from breakwater.report import files
+
+    files.write_tables(folder, crash.records, crash.names, list(crash.market_ids))
+    files.write_page(folder, result)
 
 
 def _engine(provider: Any) -> Engine:

@@ -80,7 +80,8 @@ def test_the_command_tells_the_story_and_ends_with_the_solvency_lines(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("1. set_price: the mark gaps down")
-    assert lines[-3:-1] == LAST_LINES
+    assert lines[-4:-2] == LAST_LINES
+    assert lines[-2] == f"report: {os.path.relpath(tmp_path / 'report.html', ROOT)}"
     assert lines[-1] == f"result: {os.path.relpath(tmp_path / 'result.json', ROOT)}"
     for words in ("ADL rank 1: daring closes 60 X at 90", "Waterfall of", "all hold"):
         assert words in done.stdout
@@ -89,13 +90,20 @@ def test_the_command_tells_the_story_and_ends_with_the_solvency_lines(
     assert result["solvency"]["difference"] == "0"
     # Nothing is drawn over where nobody looks.
     assert "\x1b" not in done.stdout + done.stderr
-    assert os.listdir(tmp_path) == ["result.json"]
+    written = {"result.json", "report.html", "events.parquet", "events.csv", "waterfall.png"}
+    assert written < set(os.listdir(tmp_path))
 
 
 def test_quiet_leaves_the_solvency_lines(crash: Any, tmp_path: Path) -> None:
     done = crash("two_winners", "--quiet", "--out", tmp_path)
     assert done.exit_code == 0
+    assert done.output.splitlines()[:-2] == LAST_LINES
+
+
+def test_without_a_report_there_is_only_the_result(crash: Any, tmp_path: Path) -> None:
+    done = crash("two_winners", "--quiet", "--no-report", "--out", tmp_path)
     assert done.output.splitlines()[:-1] == LAST_LINES
+    assert os.listdir(tmp_path) == ["result.json"]
 
 
 def test_a_path_names_a_scenario_too(crash: Any, tmp_path: Path) -> None:
@@ -131,7 +139,8 @@ def test_a_bad_scenario_gets_one_clear_error_and_no_result(
     path = scenario(tmp_path, old, new)
     out = tmp_path / "out"
     out.mkdir()
-    (out / "result.json").write_text("an older one")
+    for name in ("result.json", "report.html", "events.csv", "events.parquet", "money.png"):
+        (out / name).write_text("an older one")
     done = crash(path, "--out", out)
     assert done.exit_code == 1
     assert done.output.startswith(f"Error: {path} has ")

@@ -378,8 +378,7 @@ class Episode:
         )  # fmt: skip
 
     def let_prices_age(self) -> None:
-        """Past an hour that ends without a fresh price, so that no funding accrues: the mirror knows
-        none."""
+        """Past an hour that ends without a fresh price: no funding, which the mirror does not know."""
         self.engine.wait(2 * STALE_AFTER)
 
     def run(self) -> None:

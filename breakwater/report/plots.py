@@ -1,0 +1,428 @@
+"""The pictures of a run, drawn by matplotlib: SVG for pages, PNG for READMEs and papers.
+
+Owns what is drawn and how. It reads a result and computes no figure of it; what it turns into
+floats is only the place of a line on paper. An SVG carries CSS variables for colours and the page's
+own font, so one drawing serves light, dark and print. The x axis of what changes over time counts
+readings, not seconds: a wait of a day would else squash the minute of the crash.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from breakwater.files import replace_bytes
+from breakwater.units import grouped
+
+WIDTH: Final = 5.0
+"""Inches: the width of a phone in hand, so that text is never scaled down there."""
+
+MAX_MARKETS: Final = 6
+"""Markets drawn one by one; a run with more shows those that moved most, and says so."""
+
+MAX_BARS: Final = 12
+
+# Name, colour in light, colour in dark. In an SVG a colour is a marker, replaced by var(--name).
+COLOURS: Final = {
+    "ink": ("#1c2126", "#e9edf1"),
+    "muted": ("#66707a", "#9aa5b1"),
+    "grid": ("#d9dee3", "#353c44"),
+    "c1": ("#2563c9", "#7aa7ff"),
+    "c2": ("#b4480f", "#ff9f63"),
+    "c3": ("#0f766e", "#4fd1c0"),
+    "c4": ("#7c3aed", "#b79bff"),
+    "c5": ("#be123c", "#ff7a93"),
+    "c6": ("#8a6100", "#e3b341"),
+}
+_LIGHT: Final = {name: light for name, (light, _) in COLOURS.items()}
+_MARKERS: Final = {name: f"#0{place}0b0c" for place, name in enumerate(COLOURS)}
+_FONT: Final = re.compile(r"font: ([0-9.]+px) [^;\"]*")
+_IDS: Final = re.compile(r'(\bid="|href="#|url\(#)')
+
+Palette = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture: file name without ending, title, words for who cannot see it, and its maker."""
+
+    name: str
+    title: str
+    alt: str
+    draw: Callable[[Palette], Figure]
+
+    def svg(self) -> str:
+        """For a page: no size of its own but a viewBox, ids that no other picture has."""
+        buffer = io.StringIO()
+        settings: Any = {"svg.fonttype": "none", "svg.hashsalt": self.name}
+        with matplotlib.rc_context(settings):
+            self.draw(_MARKERS).savefig(
+                buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+            )
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+        text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+        for name, marker in _MARKERS.items():
+            text = text.replace(marker, f"var(--{name})")
+        text = _FONT.sub(r"font-size: \1", text)
+        text = _IDS.sub(rf"\g<1>{self.name}-", text)
+        label = self.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+    def png(self, folder: Path) -> Path:
+        """A file of its own, in light colours on white."""
+        path = folder / f"{self.name}.png"
+        figure = self.draw(_LIGHT)
+        replace_bytes(
+            path,
+            lambda out: figure.savefig(
+                out, format="png", dpi=200, facecolor="white", metadata={"Software": None}
+            ),
+        )
+        return path
+
+
+def of_run(result: Mapping[str, Any]) -> list[Plot]:
+    """The pictures of one run, those that have something to show."""
+    symbols = markets_shown(result)
+    plots = [_prices(result, symbol) for symbol in symbols]
+    plots += [_money(result), _interest(result, symbols), _waterfall(result)]
+    if result["adl"]["hit"]:
+        plots.append(_hit(result))
+    return plots
+
+
+def markets_shown(result: Mapping[str, Any]) -> list[str]:
+    """The markets drawn: those with ADL first, then those whose mark moved most."""
+    fills: dict[str, int] = {}
+    for fill in result["adl"]["fills"]:
+        fills[fill["market"]] = fills.get(fill["market"], 0) + 1
+
+    def importance(symbol: str) -> tuple[int, float]:
+        marks = [float(mark) for mark in result["series"]["markets"][symbol]["mark"]]
+        return fills.get(symbol, 0), (max(marks) - min(marks)) / marks[0]
+
+    symbols = list(result["series"]["markets"])
+    return sorted(symbols, key=importance, reverse=True)[:MAX_MARKETS]
+
+
+# ---------------------------------------------------------------- over time
+
+
+def _prices(result: Mapping[str, Any], symbol: str) -> Plot:
+    columns = result["series"]["markets"][symbol]
+    marks = columns["mark"]
+
+    def draw(palette: Palette) -> Figure:
+        figure, (axes,) = _sheet(palette, 1, 2.6)
+        x = range(len(marks))
+        for key, label, style in (
+            ("previous_mark", "previous mark", {"color": palette["muted"], "ls": (0, (2, 2))}),
+            ("oracle", "oracle price", {"color": palette["c1"], "lw": 3.2, "alpha": 0.45}),
+            ("mark", "mark", {"color": palette["ink"], "lw": 1.6}),
+        ):
+            axes.step(x, _floats(columns[key]), where="post", label=label, **style)
+        axes.set_ylabel(f"{symbol}, USDC")
+        _legend(axes, palette, 3)
+        _time(axes, result, palette)
+        return figure
+
+    low, high = min(marks, key=Decimal), max(marks, key=Decimal)
+    return Plot(
+        f"price-{symbol}",
+        f"Price of {symbol}",
+        f"Mark of {symbol} over time: from {marks[0]} to {marks[-1]}, lowest {low}, highest {high}",
+        draw,
+    )
+
+
+def _money(result: Mapping[str, Any]) -> Plot:
+    series = result["series"]
+
+    def draw(palette: Palette) -> Figure:
+        figure, (top, bottom) = _sheet(palette, 2, 3.9)
+        x = range(len(series["vault"]))
+        vault = _floats(series["vault"])
+        top.step(x, vault, where="post", color=palette["c3"])
+        top.fill_between(x, vault, step="post", color=palette["c3"], alpha=0.15, lw=0)
+        top.set_ylabel("vault, USDC")
+        top.set_ylim(bottom=0)
+        below = _floats(series["below_zero"])
+        bottom.fill_between(x, below, step="post", color=palette["c5"], alpha=0.2, lw=0)
+        bottom.step(
+            x, below, where="post", color=palette["c5"], label="equity below zero, all accounts"
+        )
+        bottom.step(
+            x,
+            _floats(series["uninsured"]),
+            where="post",
+            color=palette["ink"],
+            ls=(0, (3, 2)),
+            label="uninsured",
+        )
+        bottom.set_ylabel("USDC")
+        bottom.set_ylim(bottom=0)
+        _legend(bottom, palette, 2)
+        _time(bottom, result, palette)
+        return figure
+
+    worst = max(series["below_zero"], key=Decimal)
+    return Plot(
+        "money",
+        "Vault, equity below zero, uninsured loss",
+        f"Vault from {series['vault'][0]} to {series['vault'][-1]} USDC; equity below zero at most "
+        f"{worst} USDC; uninsured at the end {series['uninsured'][-1]} USDC",
+        draw,
+    )
+
+
+def _interest(result: Mapping[str, Any], symbols: Sequence[str]) -> Plot:
+    markets = result["series"]["markets"]
+
+    def notional(symbol: str) -> list[float]:
+        columns = markets[symbol]
+        pairs = zip(columns["open_interest"], columns["mark"], strict=True)
+        return [float(Decimal(size) * Decimal(mark)) for size, mark in pairs]
+
+    def draw(palette: Palette) -> Figure:
+        figure, (axes,) = _sheet(palette, 1, 2.3)
+        for place, symbol in enumerate(symbols):
+            values = notional(symbol)
+            axes.step(
+                range(len(values)),
+                values,
+                where="post",
+                color=palette[f"c{place % 6 + 1}"],
+                label=symbol,
+            )
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("open interest, USDC")
+        _legend(axes, palette, 6)
+        _time(axes, result, palette)
+        return figure
+
+    first = markets[symbols[0]]["open_interest"]
+    return Plot(
+        "open-interest",
+        "Open interest at the mark",
+        f"Open interest of {symbols[0]} from {first[0]} to {first[-1]} units"
+        + (f", and of {len(symbols) - 1} other markets" if len(symbols) > 1 else ""),
+        draw,
+    )
+
+
+# ---------------------------------------------------------------- who paid
+
+LAYERS: Final = (
+    ("margin", "their own margin", "c1"),
+    ("backstop", "backstop", "c4"),
+    ("insurance", "insurance", "c3"),
+    ("winners", "ADL winners", "c2"),
+    ("uninsured", "nobody: uninsured", "c5"),
+)
+"""Who pays, in the order in which the waterfall asks: key in `paid`, words, colour."""
+
+
+def _waterfall(result: Mapping[str, Any]) -> Plot:
+    paid = result["paid"]
+
+    def draw(palette: Palette) -> Figure:
+        figure, (axes,) = _sheet(palette, 1, 2.4)
+        start = 0.0
+        total = sum(float(paid[key]) for key, *_ in LAYERS)
+        for row, (key, _, colour) in enumerate(LAYERS):
+            amount = float(paid[key])
+            axes.barh(row, amount, left=start, height=0.62, color=palette[colour])
+            # What is small or far right is labelled on the left of its bar.
+            right = start + amount <= 0.68 * total or not total
+            axes.annotate(
+                grouped(paid[key]),
+                (start + amount if right else start, row),
+                xytext=(4 if right else -4, 0),
+                textcoords="offset points",
+                va="center",
+                ha="left" if right else "right",
+                color=palette["ink"],
+                fontsize=9,
+            )
+            if row + 1 < len(LAYERS):
+                axes.plot([start + amount] * 2, [row, row + 1], color=palette["muted"], lw=0.8)
+            start += amount
+        axes.set_yticks(range(len(LAYERS)), [words for _, words, _ in LAYERS])
+        axes.invert_yaxis()
+        axes.set_xlim(0, (total or 1) * 1.02)
+        axes.grid(axis="y", visible=False)
+        _numbers(axes.xaxis)
+        axes.set_xlabel("USDC, one after the other")
+        return figure
+
+    told = ", ".join(f"{words} {paid[key]}" for key, words, _ in LAYERS)
+    return Plot("waterfall", "Who paid", f"Who paid for the losses, USDC: {told}", draw)
+
+
+def _hit(result: Mapping[str, Any]) -> Plot:
+    hit = result["adl"]["hit"][:MAX_BARS]
+
+    def draw(palette: Palette) -> Figure:
+        figure, (axes,) = _sheet(palette, 1, 0.95 + 0.34 * len(hit))
+        for key, words, colour, shift in (
+            ("of_equity", "of equity", "c2", -0.19),
+            ("of_profit", "of unrealised profit", "c4", 0.19),
+        ):
+            rows = [row + shift for row in range(len(hit))]
+            widths = [100 * float(one[key] or 0) for one in hit]
+            axes.barh(rows, widths, height=0.34, color=palette[colour], label=words)
+        axes.set_yticks(range(len(hit)), [_short(one["account"]) for one in hit])
+        axes.invert_yaxis()
+        axes.axvline(0, color=palette["muted"], lw=0.8)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
+        axes.set_xlabel("haircut")
+        _legend(axes, palette, 2)
+        return figure
+
+    worst = result["adl"]["hit"][0]
+    return Plot(
+        "haircuts",
+        "What ADL cost the winners",
+        f"Haircuts of {len(result['adl']['hit'])} accounts; the largest: {worst['account']} with "
+        f"{worst['haircut']} USDC",
+        draw,
+    )
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def of_comparison(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[Plot]:
+    """Pictures of compare.json's rows, a label each."""
+    out = []
+    for key, title, unit in (
+        ("accounts_hit", "Accounts hit", ""),
+        ("worst_haircut_of_equity", "Worst haircut, share of an account's equity", "%"),
+        ("gini", "Gini of haircuts among winners (0: all alike, 1: one pays all)", ""),
+        ("overshoot_absolute", "Absolute overshoot, USDC", ""),
+        ("uninsured", "Uninsured, USDC", ""),
+    ):
+        if any(Decimal(str(row[key] or 0)) for row in rows):
+            out.append(_bars(rows, labels, key, title, unit))
+    return out
+
+
+def _bars(
+    rows: Sequence[Mapping[str, Any]], labels: Sequence[str], key: str, title: str, unit: str
+) -> Plot:
+    def draw(palette: Palette) -> Figure:
+        figure, (axes,) = _sheet(palette, 1, 0.7 + 0.3 * len(rows))
+        scale = 100 if unit == "%" else 1
+        widths = [scale * float(row[key] or 0) for row in rows]
+        axes.barh(range(len(rows)), widths, height=0.62, color=palette["c1"])
+        axes.set_yticks(range(len(rows)), [str(place + 1) for place in range(len(rows))])
+        largest = max(map(abs, widths)) or 1
+        for place, (width, row) in enumerate(zip(widths, rows, strict=True)):
+            shown = "-" if row[key] is None else f"{width:g}%" if unit else grouped(str(row[key]))
+            axes.annotate(
+                shown,
+                (max(width, 0), place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color=palette["ink"],
+                fontsize=9,
+            )
+        axes.set_xlim(min(0, *widths), 1.3 * largest)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        _numbers(axes.xaxis)
+        axes.set_ylabel("policy")
+        return figure
+
+    pairs = zip(labels, rows, strict=True)
+    told = "; ".join(f"{label}: {row[key]}" for label, row in pairs)
+    return Plot(key.replace("_", "-"), title, f"{title}. {told}", draw)
+
+
+# ---------------------------------------------------------------- the sheet
+
+
+def _sheet(palette: Palette, rows: int, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    found = figure.subplots(rows, 1, sharex=True, squeeze=False)
+    panels: list[Axes] = list(found[:, 0])
+    for axes in panels:
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(palette["grid"])
+        axes.set_axisbelow(True)
+        axes.grid(color=palette["grid"], lw=0.6)
+        axes.tick_params(colors=palette["muted"], labelcolor=palette["muted"], labelsize=9)
+        axes.xaxis.label.set_color(palette["muted"])
+        axes.yaxis.label.set_color(palette["muted"])
+        axes.xaxis.label.set_fontsize(9)
+        axes.yaxis.label.set_fontsize(9)
+        _numbers(axes.yaxis)
+    return figure, panels
+
+
+def _numbers(axis: Any) -> None:
+    def text(value: float, _: int) -> str:
+        return f"{value:,.10g}" if abs(value) < 1e9 else f"{value / 1e9:,.6g}bn"
+
+    axis.set_major_locator(MaxNLocator(nbins=5))
+    axis.set_major_formatter(FuncFormatter(text))
+
+
+def _legend(axes: Axes, palette: Palette, columns: int) -> None:
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        labelcolor=palette["ink"],
+        borderaxespad=0.2,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def _time(axes: Axes, result: Mapping[str, Any], palette: Palette) -> None:
+    """Ticks at the ends of steps, as time since the path began."""
+    series = result["series"]
+    ends = [place for place, when in enumerate(series["when"]) if when == "end"]
+    while len(ends) > 6:
+        ends = ends[::2] if len(ends) % 2 else [ends[0], *ends[1::2]]
+    first = series["timestamp"][0]
+    axes.set_xticks(ends, [_elapsed(series["timestamp"][end] - first) for end in ends])
+    axes.set_xlim(0, max(1, len(series["when"]) - 1))
+    axes.set_xlabel("time since the path began, by reading")
+
+
+def _elapsed(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _floats(texts: Sequence[str]) -> list[float]:
+    return [float(text) for text in texts]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
