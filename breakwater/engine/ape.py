@@ -187,7 +187,7 @@ class ApeEngine:
             self.actor("reader" if self._test_accounts is None else "deployer")
         return next(iter(self._senders))
 
-    def _rehearse(self, sender: str, to: str | None, data: bytes) -> bytes:
+    def _rehearse(self, sender: str, to: str | None, data: bytes, block: str = "latest") -> bytes:
         request: dict[str, Any] = {"from": checksum(sender), "data": "0x" + data.hex()}
         if to is not None:
             request["to"] = checksum(to)
@@ -199,7 +199,7 @@ class ApeEngine:
             if sender == _NOBODY:
                 request["from"] = self._payer()
         try:
-            return bytes(self._provider.web3.eth.call(request))
+            return bytes(self._provider.web3.eth.call(request, block))
         except Exception as error:
             raise _reverted(error) from None
 
@@ -209,7 +209,9 @@ class ApeEngine:
         account = self._senders.get(checksum(sender))
         if account is None:
             raise EngineError(f"no account of this engine can send as {sender}: use actor(label)")
-        self._rehearse(sender, to, data)
+        # In the time of the block to come where the node has one: a devnet without traffic mines
+        # none, and what was too soon in its last block would be so for ever.
+        self._rehearse(sender, to, data, "pending" if self.measures_gas else "latest")
         fields: dict[str, Any] = {"sender": account.address, "data": data}
         if to is not None:
             fields["receiver"] = checksum(to)

@@ -362,6 +362,10 @@ def test_a_crash_a_killed_keeper_and_a_node_that_goes_away(node: Node, tmp_path:
             # The keeper is killed in between; the next one needs nothing of it.
             keeper.kill()
             hold(other, ids[1], 9_600)
+            # An epoch, and the news at once behind it: too soon in the node's last block, and no
+            # block comes by itself.
+            engine.wait(5)
+            venue.oracle.send("update", [9_600], sender=venue.reporter)
             crash(9_200)
             keeper = Kept(node, path, mine)
             keeper.until("earned so far 1 USDC")

@@ -195,12 +195,12 @@ def test_a_trade_from_deposit_to_withdrawal(trade: Any, addresses: Path) -> None
         "no bids",
     ]
     assert say("buy ATOM 150.5 4.27 --tif ioc", taker) == [
-        "bought 100 ATOM at 4.26 from account 4",
-        "bought 50.5 ATOM at 4.27 from account 4",
+        "bought 100 ATOM at 4.26 from account 5",
+        "bought 50.5 ATOM at 4.27 from account 5",
         "fee 0, position now 150.5 ATOM",
     ]
     assert say("market-buy ATOM 100 --slippage 0.02", taker) == [
-        "bought 49.5 ATOM at 4.27 from account 4",
+        "bought 49.5 ATOM at 4.27 from account 5",
         "not filled: 50.5 ATOM (nothing more at this price)",
         "fee 0, position now 200 ATOM",
     ]
@@ -208,22 +208,22 @@ def test_a_trade_from_deposit_to_withdrawal(trade: Any, addresses: Path) -> None
     assert say("cancel 3", maker) == ["order 3 cancelled: 300 had not filled"]
     say("buy ATOM 300 4.2", maker)
     assert say("market-sell ATOM 500 --slippage 0.02 --reduce-only", taker) == [
-        "sold 200 ATOM at 4.2 to account 4",
+        "sold 200 ATOM at 4.2 to account 5",
         "fee 0, position now 0 ATOM",
     ]
     assert say("show", maker) == [
-        "account 4: cash 913, equity 913, initial margin 0, maintenance margin 0",
+        "account 5: cash 913, equity 913, initial margin 0, maintenance margin 0",
         "no position",
         "order 4: buy 100 ATOM at 4.2",
         "100 USDC outside the venue",
     ]
     assert say("cancel-all", maker) == ["1 order cancelled"]
-    assert say("open --isolated ATOM", maker) == ["account 6 opened"]
-    assert say("--id 4 transfer 13 6", maker) == ["moved 13: account 4 has cash 900, account 6 13"]
-    assert say("--id 6 set-leverage ATOM 3", maker) == ["account 6 may use 3x in ATOM"]
-    assert "isolated: for ATOM only" in say("--id 6 show", maker)
-    assert say("--id 4 withdraw 900", maker) == ["withdrawn, 900 paid: account 4 has cash 0"]
-    assert say("withdraw 887", taker) == ["withdrawn, 887 paid: account 5 has cash 0"]
+    assert say("open --isolated ATOM", maker) == ["account 7 opened"]
+    assert say("--id 5 transfer 13 7", maker) == ["moved 13: account 5 has cash 900, account 7 13"]
+    assert say("--id 7 set-leverage ATOM 3", maker) == ["account 7 may use 3x in ATOM"]
+    assert "isolated: for ATOM only" in say("--id 7 show", maker)
+    assert say("--id 5 withdraw 900", maker) == ["withdrawn, 900 paid: account 5 has cash 0"]
+    assert say("withdraw 887", taker) == ["withdrawn, 887 paid: account 6 has cash 0"]
 
 
 REFUSED = {
@@ -237,7 +237,7 @@ REFUSED = {
     "not a reporter": ("report ATOM=4.2", "oracle: not a reporter"),
     "unknown order": ("cancel 99", "book: unknown order"),
     "somebody else's order": ("cancel 1", "book: not your account"),
-    "somebody else's account": ("--id 5 withdraw 1", "clearinghouse: not your account"),
+    "somebody else's account": ("--id 6 withdraw 1", "clearinghouse: not your account"),
     "leverage": ("set-leverage ATOM 21", "clearinghouse: leverage out of range"),
     "unknown market": ("buy DOGE 1 1", "there is no market DOGE. There are: ATOM"),
     "off lot": ("buy ATOM 1.0001 4.3", "size 1.0001 is off lot: ATOM lots are 0.001"),
@@ -263,7 +263,7 @@ def test_what_is_refused_gets_one_line_with_the_reason(trade: Any) -> None:
         assert "Traceback" not in done.output
     assert "has no account here yet: open one" in trade("show", "TEST::4").output
     assert trade("open").exit_code == 0
-    assert "has the accounts 4, 6: say which" in trade("show").output
+    assert "has the accounts 5, 7: say which" in trade("show").output
     assert "say who trades: --account TEST::2" in trade("show", None).output
     assert "there is no account nobody-at-all" in trade("show", "nobody-at-all").output
 
@@ -313,7 +313,7 @@ def test_ape_run_trade_on_both_forms_of_a_node_started_by_hand(tmp_path: Path) -
             environment = {"APE_FOUNDRY_HOST": url} if chain_id == "31337" else {}
             _deploy(url, path)
             done = ape_run("trade", *common, "open", *named, **environment)
-            assert (done.stdout, done.returncode) == ("account 4 opened\n", 0), done.stderr
+            assert (done.stdout, done.returncode) == ("account 5 opened\n", 0), done.stderr
             done = ape_run("trade", *named, *common, "mint", "5", **environment)
             assert (done.stdout, done.returncode) == ("5 USDC outside the venue\n", 0), done.stderr
             if chain_id == "31337":
@@ -346,7 +346,7 @@ def test_a_trader_on_ape_s_own_chain_within_one_process(tmp_path: Path) -> None:
         venue.add_market("ATOM", 3, 20, 10_000_000, 4_250)
         path.write_text(json.dumps(venue.addresses()))
         trader = Trader.connect(path, ape.accounts.test_accounts[5])
-        assert trader.open() == trader.account() == 4
+        assert trader.open() == trader.account() == 5
         trader.mint("10")
         assert trader.deposit("10") == "10"
         assert trader.show().equity == "10"
