@@ -378,7 +378,7 @@ class Episode:
         )  # fmt: skip
 
     def let_prices_age(self) -> None:
-        """Past an hour that ends without a fresh price: no funding, which the mirror does not know."""
+        """Past an hour that ends without a fresh price: no funding, which the mirror knows not."""
         self.engine.wait(2 * STALE_AFTER)
 
     def run(self) -> None:
