@@ -7,7 +7,8 @@
         tiers, fees, price band, caps, halts, settlement. Owns the rules for changing them; the
         clearinghouse keeps the values where margin checks read them.
 
-            owner      sets parameters, ends halts, settles a market that was halted for a day
+            owner      of the whole venue: every contract asks here who it is. Sets parameters, ends
+                       halts, settles a market that was halted for a day. Hands over in two steps.
             guardian   halts a market, and nothing else
 
         Fees and bands are in parts per million (100 are one basis point). No parameter here enters
@@ -16,13 +17,20 @@
 @custom:kill Halting is what it is for; it cannot be halted itself.
 """
 from snekmate.auth import ownable
+from snekmate.auth import ownable_2step
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IOracle
 from .modules import risk_terms
 
 initializes: ownable
-exports: (ownable.owner, ownable.transfer_ownership)
+initializes: ownable_2step[ownable := ownable]
+exports: (
+    ownable_2step.owner,
+    ownable_2step.pending_owner,
+    ownable_2step.transfer_ownership,
+    ownable_2step.accept_ownership,
+)
 
 MAX_TIERS: constant(uint256) = 5
 MAX_LEVERAGE: constant(uint256) = 100
@@ -100,9 +108,10 @@ halted_at: public(HashMap[uint256, uint256])
 @deploy
 def __init__(clearinghouse_: address):
     """
-    @notice The deployer becomes owner and guardian.
+    @notice The deployer becomes owner of the whole venue, and guardian.
     """
     ownable.__init__()
+    ownable_2step.__init__()
     clearinghouse = IClearinghouse(clearinghouse_)
     self.guardian = msg.sender
 

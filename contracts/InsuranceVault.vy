@@ -39,6 +39,7 @@ from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
 from .interfaces import IOracle
 from .modules import bits
+from .modules import owned
 
 initializes: ownable
 initializes: erc20[ownable := ownable]
@@ -46,8 +47,6 @@ implements: IERC20
 implements: IERC4626
 implements: IInsuranceVault
 exports: (
-    ownable.owner,
-    ownable.transfer_ownership,
     erc20.name,
     erc20.symbol,
     erc20.decimals,
@@ -203,10 +202,12 @@ _spent_in_all: HashMap[uint256, uint256]
 @deploy
 def __init__(clearinghouse_: address, token_: address):
     """
-    @notice The deployer becomes the owner. One pool for all markets, a delay of a day, a haircut of
+    @notice One pool for all markets, a delay of a day, a haircut of
             1%, and up to 20% for the tranche, to begin with.
     """
     ownable.__init__()
+    # The token module wants an owner; this token has nothing for one to do.
+    ownable._transfer_ownership(empty(address))
     erc20.__init__("Breakwater Insurance", "bwINS", 12, "Breakwater Insurance", "1")
     clearinghouse = IClearinghouse(clearinghouse_)
     token = IERC20(token_)
@@ -225,7 +226,7 @@ def set_parameters(exit_delay: uint256, exit_haircut: uint256, tranche_share: ui
     @param exit_haircut Parts per million of the tranche's notional, at most 50%.
     @param tranche_share Parts per million of total assets.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     self._set_parameters(exit_delay, exit_haircut, tranche_share)
 
 
@@ -278,7 +279,7 @@ def remove_ring_fence(market: uint256):
 
 @internal
 def _begin_fences(market: uint256):
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert market < staticcall clearinghouse.market_count(), "clearinghouse: unknown market"
     assert not self._is_busy(), "vault: adl round open"
     self._reset_budgets()
@@ -379,7 +380,7 @@ def fund_tranche(amount: uint256):
             bankrupt is known. The tranche, at its higher value, may then hold `tranche_share` of
             total assets at their lower one.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert amount != 0, "vault: amount is zero"
     held: Value = self._value()
     assert self._is_open(held), "vault: closed while a bankrupt is known"
@@ -403,7 +404,7 @@ def defund_tranche(amount: uint256):
     @notice Moves `amount` micro-USDC back. Owner only, while no bankrupt is known, and only what
             leaves the tranche its initial margin at the lower valuation.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert amount != 0, "vault: amount is zero"
     held: Value = self._value()
     assert self._is_open(held), "vault: closed while a bankrupt is known"
@@ -890,6 +891,15 @@ def _moved(market: uint256) -> int256:
 
 
 # --- Views ---------------------------------------------------------------------------------------
+
+
+@view
+@external
+def owner() -> address:
+    """
+    @notice The venue's owner, as the governor names it.
+    """
+    return owned._owner(clearinghouse)
 
 
 @view

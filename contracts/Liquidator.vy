@@ -24,17 +24,15 @@
 @custom:kill Cannot be halted; a stale oracle stops it until the next price. The owner may close the
              backstop alone; book, insurance and wind-up go on without it.
 """
-from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
 from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import bits
+from .modules import owned
 from .modules import risk_terms
 
-initializes: ownable
-exports: (ownable.owner, ownable.transfer_ownership)
 
 MAX_LEGS: constant(uint256) = 8
 # Resting orders met in one call.
@@ -236,10 +234,9 @@ def __init__(
     deleverager_: address,
 ):
     """
-    @notice The deployer becomes the owner. To begin with it winds up what is underwater, orders are
+    @notice To begin with it winds up what is underwater, orders are
             whole, nothing is charged, and the backstop has no limit in any market above 0.
     """
-    ownable.__init__()
     self._set_policy(UNDERWATER, 100_000)
     self._set_partial(max_value(uint256), 30)
     self._set_backstop(True, max_value(uint256))
@@ -261,7 +258,7 @@ def set_policy(trigger: uint256, insured_band: uint256):
            the mark, whatever is set here. Else somebody who is both the long and its only bidder
            would gain more from the vault than the margin he gives up.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     self._set_policy(trigger, insured_band)
 
 
@@ -282,7 +279,7 @@ def set_partial(partial_above: uint256, cooldown: uint256):
     @param cooldown Seconds after such an order in which the account's orders are whole; up to an
            hour.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     self._set_partial(partial_above, cooldown)
 
 
@@ -304,7 +301,7 @@ def set_fees(liquidation_fee: uint256, reward: uint256, reward_share: uint256):
            liquidation; up to 10 USDC.
     @param reward_share The caller's part of the fee, parts per million.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert liquidation_fee <= MAX_FEE, "liquidator: fee above 1%"
     assert reward <= MAX_REWARD, "liquidator: reward above 10 USDC"
     assert reward_share <= PPM, "liquidator: share above 100%"
@@ -323,7 +320,7 @@ def set_backstop(is_open: bool, owner_limit: uint256):
            elsewhere. It slows down who has one address, and no more: addresses are free. What bounds
            the loss is the tranche's own margin and the limit of each market.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     self._set_backstop(is_open, owner_limit)
 
 
@@ -341,7 +338,7 @@ def set_backstop_limit(market: uint256, max_notional: uint256):
     @param max_notional Micro-USDC at the mark up to which a takeover may carry the tranche's position
            in the market; 0: none. What makes the position smaller is always within it.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert max_notional <= MAX_LIMIT, "liquidator: limit out of range"
     self.backstop_limit[market] = max_notional
     log BackstopLimitSet(market=market, max_notional=max_notional)
@@ -361,7 +358,7 @@ def set_work_off(share: uint256, notional: uint256, interval: uint256, slippage:
     @param interval Seconds, 1 .. a day.
     @param slippage Parts per million of the mark, below 100%.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     self._set_work_off(share, notional, interval, slippage)
 
 
@@ -1097,6 +1094,15 @@ def _is_weak(margin: IClearinghouse.Margin) -> bool:
 
 
 # --- Views ---------------------------------------------------------------------------------------
+
+
+@view
+@external
+def owner() -> address:
+    """
+    @notice The venue's owner, as the governor names it.
+    """
+    return owned._owner(clearinghouse)
 
 
 @view

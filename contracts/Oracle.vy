@@ -34,17 +34,15 @@
 @custom:kill Remove the reporters: prices go stale, what adds risk is refused, what reduces it still
              works.
 """
-from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import funding_rate
 from .modules import median
+from .modules import owned
 from .modules import risk_terms
 
-initializes: ownable
 implements: IOracle
-exports: (ownable.owner, ownable.transfer_ownership)
 
 MAX_MARKETS: constant(uint256) = 64
 MAX_REPORTERS: constant(uint256) = 9
@@ -200,6 +198,7 @@ reporters: public(DynArray[address, MAX_REPORTERS])
 # reporter -> market -> price 24 | time 40 | number of the last epoch before it
 _reports: HashMap[address, HashMap[uint256, uint256]]
 
+deployer: public(immutable(address))
 deleverager: public(address)
 order_book: public(IOrderBook)
 clearinghouse: public(IClearinghouse)
@@ -208,9 +207,9 @@ clearinghouse: public(IClearinghouse)
 @deploy
 def __init__(min_interval: uint256, stale_after: uint256, max_step: uint256):
     """
-    @notice The deployer becomes the owner. Units as in `set_parameters`.
+    @notice Units as in `set_parameters`.
     """
-    ownable.__init__()
+    deployer = msg.sender
     self.quorum = 1
     log QuorumSet(quorum=1)
     self._set_parameters(min_interval, stale_after, max_step)
@@ -223,9 +222,9 @@ def __init__(min_interval: uint256, stale_after: uint256, max_step: uint256):
 def wire(deleverager: address, order_book: address, clearinghouse: address):
     """
     @notice Names the contract that may pin marks, the book that is sampled, and the clearinghouse,
-            which knows the leverage of the markets. Once, by the owner.
+            which knows the leverage of the markets and the owner. Once, by the deployer.
     """
-    ownable._check_owner()
+    assert msg.sender == deployer, "oracle: deployer only"
     assert self.deleverager == empty(address), "oracle: already wired"
     assert empty(address) not in [deleverager, order_book, clearinghouse], "oracle: zero address"
     self.deleverager = deleverager
@@ -241,7 +240,7 @@ def set_reporter(reporter: address, allowed: bool):
             9 at a time, and not fewer than the quorum, but for the last one of all: that is how
             prices are stopped. Owner only.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     kept: DynArray[address, MAX_REPORTERS] = []
     for known: address in self.reporters:
         if known != reporter:
@@ -263,7 +262,7 @@ def set_quorum(quorum: uint256):
     @notice How many new reports a price needs, at least 1 and no more than there are reporters.
             Funding that is due accrues before. Owner only.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     assert quorum != 0 and quorum <= len(self.reporters), "oracle: quorum out of range"
     for market: uint256 in range(self.market_count, bound=MAX_MARKETS):
         self._accrue_now(market)
@@ -285,7 +284,7 @@ def set_parameters(min_interval: uint256, stale_after: uint256, max_step: uint25
            move by one tick. 0 lifts the limit: a setting for the laboratory, no venue is safe with
            it.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     self._set_parameters(min_interval, stale_after, max_step)
 
 
@@ -313,7 +312,7 @@ def set_market_staleness(market: uint256, stale_after: uint256):
     @notice Seconds after which this market's price is stale; 0 for the general rule. Funding that
             is due accrues before. Owner only.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     self._require_market(market)
     assert stale_after <= 24 * HOUR, "oracle: staleness above a day"
     self.market_stale_after[market] = stale_after
@@ -327,7 +326,7 @@ def set_impact_notional(market: uint256, notional: uint256):
     @notice How deep into the book impact prices are read, micro-USDC, above 0. Funding that is due
             accrues before. Owner only.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     self._require_market(market)
     assert notional != 0 and notional < 2**80, "oracle: impact notional out of range"
     self._accrue_now(market)
@@ -341,7 +340,7 @@ def add_market(price: uint256) -> uint256:
     @notice Starts the prices of the next market id, once the oracle is wired. Owner only.
     @param price Ticks, 1 .. 2^24 - 1: oracle price, mark and previous mark to begin with.
     """
-    ownable._check_owner()
+    owned._check_owner(self.clearinghouse)
     # Else the step could be set without regard to the market's leverage.
     assert self.deleverager != empty(address), "oracle: not wired"
     market: uint256 = self.market_count
@@ -703,6 +702,15 @@ def _require_market(market: uint256):
 
 
 # --- Views ---------------------------------------------------------------------------------------
+
+
+@view
+@external
+def owner() -> address:
+    """
+    @notice The venue's owner, as the governor names it.
+    """
+    return owned._owner(self.clearinghouse)
 
 
 # The book asks the clearinghouse for margins, and that asks here, while a sample is read from the

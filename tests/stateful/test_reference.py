@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from breakwater.model import venue as model
-from tests.stateful.traders import Report, Traders
+from tests.stateful.traders import NOT_NEW_OWNER, Report, Traders
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
 OPERATIONS = 202_000 if LONG else 40_000
@@ -98,7 +98,7 @@ OUT_OF_REACH = {
 
 def stated_refusals() -> set[str]:
     """Every reason that these contracts can give, from their sources."""
-    found = {"ownable: caller is not the owner", "ownable: new owner is the zero address"}
+    found = {"ownable: caller is not the owner", NOT_NEW_OWNER}
     for source in SOURCES:
         found |= set(re.findall(r'"([a-z]+: [^"]+)"', (CONTRACTS / source).read_text()))
     return found

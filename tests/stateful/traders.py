@@ -215,6 +215,7 @@ _MARKET_ARGUMENTS = {
     "close_settled": 1,
     "work_off": 0,
 }
+NOT_NEW_OWNER = "ownable_2step: caller is not the new owner"
 _REASONS = {
     model.BY_OWNER: "cancelled by its owner",
     model.VOID: "void order met",
@@ -1703,14 +1704,8 @@ class Traders:
         refuse(
             "liquidator", "set_policy", self.owner, (0, 10**6 + 1), "liquidator: band above 100%"
         )
-        for part in ("oracle", "governor", "liquidator", "deleverager"):
-            refuse(
-                part,
-                "transfer_ownership",
-                self.owner,
-                (zero,),
-                "ownable: new owner is the zero address",
-            )
+        refuse("oracle", "wire", who, (who, who, who), "oracle: deployer only")
+        refuse("governor", "accept_ownership", who, (), NOT_NEW_OWNER)
         refuse("usdc", "transferFrom", who, (self.maker_owner, zero, 1), "usdc: allowance too low")
 
     def settlement(self) -> None:
