@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from breakwater import artifacts, contract
 from breakwater.contract import Contract, EventDecoder, Tx
@@ -18,6 +18,11 @@ from breakwater.engine.base import Engine
 CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1}
 TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
 SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
+ENGINES: Final = {"scan": "scan_ranking", "index": "index_ranking"}
+"""Ranking engine to the role of its contract."""
+FORMULAS: Final = {"hyperliquid_docs": 1, "return_x_leverage": 2}
+"""How the index computes a score's bounds; for others it opens everyone."""
+
 TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}
 VAULT_ACCOUNT: Final = 1
 SCALE: Final = 10**9
@@ -32,7 +37,9 @@ class VenueConfig:
     """The venue's parameters; the owner may change each of them later.
 
     `min_interval` and `stale_after` are seconds, `max_step` and `insured_band` parts per million
-    of the mark (a `max_step` of 0 lifts the limit); the rest are names from the tables above.
+    of the mark (a `max_step` of 0 lifts the limit); the rest are names from the tables above. The
+    index files accounts from the first market on, so `engine` may become "index" later only if it
+    was so at first.
     """
 
     min_interval: int = 3
@@ -42,12 +49,13 @@ class VenueConfig:
     score: str = "hyperliquid_docs"
     close: str = "bankruptcy"
     trigger: str = "underwater"
+    engine: str = "scan"
 
 
 class Venue:
     """Handles of one deployed venue. `owner` may change parameters, `reporter` reports prices."""
 
-    NAMES: Final = {
+    NAMES: ClassVar[dict[str, str]] = {
         "usdc": "USDC",
         "oracle": "Oracle",
         "clearinghouse": "Clearinghouse",
@@ -55,6 +63,8 @@ class Venue:
         "order_book": "OrderBook",
         "vault": "InsuranceVault",
         "score": "HyperliquidDocs",
+        "scan_ranking": "ScanRanking",
+        "index_ranking": "IndexRanking",
         "deleverager": "Deleverager",
         "liquidator": "Liquidator",
         "lens": "Lens",
@@ -103,10 +113,15 @@ class Venue:
         deleverager = new("deleverager", clearinghouse, oracle, vault, score)
         liquidator = new("liquidator", clearinghouse, order_book, vault, deleverager)
         governor = new("governor", clearinghouse)
+        scan_ranking = new("scan_ranking", clearinghouse)
+        index_ranking = new("index_ranking", clearinghouse, oracle)
         lens = new("lens", clearinghouse)
         clearinghouse.send(
             "wire", order_book, liquidator, deleverager, vault, governor, sender=owner
         )
+        if config.engine == "index":
+            clearinghouse.send("wire_index", index_ranking, sender=owner)
+            index_ranking.send("set_formula", score, FORMULAS[config.score], sender=owner)
         oracle.send("wire", deleverager, order_book, sender=owner)
         oracle.send("set_reporter", reporter, True, sender=owner)
         venue = cls(
@@ -119,6 +134,8 @@ class Venue:
                 "order_book": order_book,
                 "vault": vault,
                 "score": score,
+                "scan_ranking": scan_ranking,
+                "index_ranking": index_ranking,
                 "deleverager": deleverager,
                 "liquidator": liquidator,
                 "lens": lens,
@@ -160,6 +177,8 @@ class Venue:
         self.deleverager.send(
             "set_policy", self.score, CLOSE_RULES[config.close], sender=self.owner
         )
+        engine = self.contracts[ENGINES[config.engine]]
+        self.deleverager.send("set_engine", engine, sender=self.owner)
 
     def add_market(
         self, symbol: str, size_decimals: int, max_leverage: int, min_notional: int, price: int
