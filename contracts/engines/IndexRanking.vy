@@ -11,13 +11,13 @@
                        its (market, side)
             opened     looked at in this search: its score taken from live state, kept in hand
             bound      no account of an unopened bucket has a higher score
-            step       one account opened
+            step       one account opened, or one bucket or cell of buckets
             exact      the account handed out precedes everyone else who is eligible
 
         A search opens the bucket with the highest bound until the best in hand is strictly above
         all that is unopened; only then that account is handed out. So an order cannot be wrong by
-        a filing: a bucket only says in which order to look. If `max_open` accounts were opened since
-        the last exact answer, the search goes on with `slack`: the best in hand is handed out if
+        a filing: a bucket only says in which order to look. If `max_open` eligible accounts were
+        opened since the last exact answer, the search goes on with `slack`: the best in hand is handed out if
         its score times 1 + slack reaches every unopened bound, and the answer says it is not
         exact.
 
@@ -26,8 +26,9 @@
         would be out of date, and a look at each is exact. It costs a step each, which who trades
         many markets in one account adds to; everyone else costs nothing.
 
-        For scores whose formula is known here the bounds are as tight as a bucket; any other score
-        is ranked right too, but by opening everyone.
+        For scores whose formula is known here the bounds are as tight as a bucket. Any other score
+        is ranked right too, but by opening every holder, and so is a search that has become so wide
+        that finding back into it would cost too much of a transaction.
 
         A search lives in transient storage. Before a caller's steps run out the best 32 in hand and
         how far it came are written down, and the next transaction finds its way back without
@@ -60,6 +61,10 @@ MAX_APART: constant(uint256) = 10_000
 KEPT: constant(uint256) = 32
 # Turns of the search in one call; each opens an account or half of a bucket.
 MAX_TURNS: constant(uint256) = 8_192
+# Cells opened and buckets passed again in one call; beyond, every holder is opened.
+MAX_SKIPS: constant(uint256) = 400
+# In the header: every holder is opened.
+WIDE: constant(uint256) = 2**95
 ONE: constant(uint256) = 10**18
 SCALE: constant(int256) = 10**9
 ID: constant(uint256) = 2**64 - 1
@@ -106,7 +111,7 @@ event FormulaSet:
 clearinghouse: public(immutable(IClearinghouse))
 oracle: public(immutable(IOracle))
 
-# Accounts opened since the last exact answer before the search goes on with `slack` (10^-18).
+# Eligible accounts opened since the last exact answer before the search goes on with `slack` (10^-18).
 max_open: public(uint256)
 slack: public(uint256)
 # How a score contract computes: 0 unknown, 1 as HyperliquidDocs, 2 as ReturnXLeverage.
@@ -132,7 +137,7 @@ _query: uint256
 _terms: uint256
 # The search as written down: 0 header, 1 the last bucket opened, 2 funding index, 3 and 4 the best
 # that was left out, 5 .. the candidates. Header: next in the bucket 48 | handed out last 48 |
-# opened 32 | apart 32 | candidates 16 | epoch 48 | number of the search 32.
+# opened 32 | apart 32 | wide 1 | candidates 15 | epoch 48 | number of the search 32.
 _saved: HashMap[uint256, uint256]
 
 # --- The search at work.
@@ -140,6 +145,8 @@ _live: transient(uint256)
 # True if some of it is from an earlier transaction: then what is in hand is weighed again.
 _resumed: transient(bool)
 _opened: transient(uint256)
+# True if every holder is opened, from the clearinghouse's list, and no bucket.
+_wide: transient(bool)
 _apart_next: transient(uint256)
 # Bucket at work, its bound * 2^64 + code, and its next account.
 _last: transient(uint256)
@@ -166,14 +173,14 @@ def __init__(clearinghouse_: address, oracle_: address):
     ownable.__init__()
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
-    self._set_limits(1_000, ONE // 4)
+    self._set_limits(300, ONE // 4)
 
 
 @external
 def set_limits(max_open: uint256, slack: uint256):
     """
     @notice Owner only.
-    @param max_open Accounts opened since the last exact answer before `slack` counts.
+    @param max_open Eligible accounts opened since the last exact answer before `slack` counts.
     @param slack How far the best in hand may be below a bound then, in 10^-18 of its score; at
            most 1.
     """
@@ -441,7 +448,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
     if self._live != search.nonce:
         self._resume(search)
     steps: uint256 = 0
-    apart: uint256 = min(self._apart_count[search.side], MAX_APART)
+    apart: uint256 = self._outside(search)
+    skips: uint256 = 0
+    moved: bool = False
     limit: uint256 = self.max_open
     for _: uint256 in range(MAX_TURNS):
         # The bucket at work, and who is apart, are unopened until they are done with.
@@ -468,7 +477,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
                         self._push_hand(now)
                         continue
                     best = now
-                exact: bool = proof == 2 and apart == self._apart_count[search.side]
+                exact: bool = proof == 2 and (
+                    self._wide or apart == self._apart_count[search.side]
+                )
                 if proof == 2:
                     self._opened = 0
                 self._handed = account
@@ -491,21 +502,56 @@ def next(max_steps: uint256) -> IRanking.Pick:
             # Nothing is unopened, but someone was left out: once more from the beginning.
             self._restart(search)
             continue
-        if steps >= max_steps:
+        # Cells that were opened are not written down: a call that came no further goes on.
+        if steps >= max_steps and (moved or max_steps == 0):
             break
         if self._apart_next < apart:
+            moved = True
             steps += 1
-            self._apart_next += 1
-            self._open(search, self._apart[search.side][self._apart_next - 1])
+            place: uint256 = self._apart_next
+            self._apart_next = place + 1
+            if self._wide:
+                self._open(
+                    search,
+                    staticcall clearinghouse.holder_at(
+                        search.market, search.prices.is_long, place
+                    ),
+                )
+            else:
+                self._open(search, self._apart[search.side][place])
         elif self._next != NOBODY:
+            moved = True
             steps += 1
             self._open_next(search)
+        elif skips == MAX_SKIPS:
+            self._wide = True
+            self._restart(search)
+            apart = self._outside(search)
         else:
+            # Where the search was before costs no step: else it might never come further.
+            top: uint256 = self._waiting[0]
+            if top < self._passed:
+                steps += 1
+            if top < self._passed and (top & ID) >> 32 == BUCKET:
+                moved = True
+            else:
+                skips += 1
             self._advance(search)
     self._save(search)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
     )
+
+
+@view
+@internal
+def _outside(search: Search) -> uint256:
+    """
+    @notice How many accounts are opened one by one, whatever the bounds.
+    """
+    if self._wide:
+        return staticcall clearinghouse.holder_count(search.market, search.prices.is_long)
+    return min(self._apart_count[search.side], MAX_APART)
 
 
 @view
@@ -549,9 +595,9 @@ def _open_next(search: Search):
 
 @internal
 def _open(search: Search, account: uint256):
-    self._opened += 1
     candidate: Candidate = self._weigh(search, account)
     if candidate.tie != 0:
+        self._opened += 1
         self._push_hand(candidate)
 
 
@@ -561,30 +607,36 @@ def _advance(search: Search):
     @notice Takes the top of what waits: a bucket becomes the one at work, a cell gives its next
             band. Its place is taken by what is left of it.
     """
-    top: uint256 = self._pop_waiting()
+    top: uint256 = self._waiting[0]
     code: uint256 = top & ID
     cell: uint256 = (code >> 16) & 255
     if code >> 32 == BUCKET:
         key: uint256 = self._bucket(search, code)
-        self._rest[key >> 8] &= ~(1 << (key & 255))
-        self._wait_for_band(search, cell, (code >> 8) & 255)
+        ticks: uint256 = self._rest[key >> 8] & ~(1 << (key & 255))
+        self._replace_top(self._best_bucket(search, cell, (code >> 8) & 255, ticks))
         if top < self._passed:
             self._last = top
             self._next = self._buckets[key] >> 64
         return
     bands: uint256 = self._rest[cell | CELLS]
     band: uint256 = bits.lowest(bands)
-    self._rest[cell | CELLS] = bands & (bands - 1)
-    self._wait_for_cell(search, cell)
-    key: uint256 = (search.side << 16) | (cell << 8) | band
-    ticks: uint256 = self._ticks[key]
+    bands &= bands - 1
+    self._rest[cell | CELLS] = bands
+    self._replace_top(self._cell_bound(search, cell, bands))
     # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
     count: uint256 = rank_grid.ticks_below(
         cell, band, search.prices.limit, search.prices.is_long
     )
     below: uint256 = max_value(uint256) if count >= 256 else (1 << count) - 1
-    self._rest[key] = ticks & (below if search.prices.is_long else ~below)
-    self._wait_for_band(search, cell, band)
+    self._push_waiting(
+        self._best_bucket(
+            search,
+            cell,
+            band,
+            self._ticks[(search.side << 16) | (cell << 8) | band]
+            & (below if search.prices.is_long else ~below),
+        )
+    )
 
 
 @pure
@@ -597,65 +649,71 @@ def _bucket(search: Search, code: uint256) -> uint256:
     return (search.side << 24) | ((code & (2**24 - 1)) ^ (0 if search.prices.is_long else 255))
 
 
+@view
 @internal
-def _wait_for_cell(search: Search, cell: uint256):
+def _cell_bound(search: Search, cell: uint256, bands: uint256) -> uint256:
     """
-    @notice What is left of a cell waits with the bound of its lowest margin.
+    @notice What is left of a cell waits with the bound of its lowest margin; 0: it does not.
     """
-    bands: uint256 = self._rest[cell | CELLS]
     if bands == 0:
-        return
+        return 0
     low: uint256 = 0
     high: uint256 = 0
     low, high = rank_grid.cell_edges(cell)
     bound: uint256 = rank_grid.upper_bound(
         search.prices, low, high, rank_grid.margin_of(bits.lowest(bands))
     )
-    if bound != 0:
-        self._push_waiting((bound << 64) | (CELL << 32) | (cell << 16))
+    if bound == 0:
+        return 0
+    return (bound << 64) | (CELL << 32) | (cell << 16)
 
 
 @internal
-def _wait_for_band(search: Search, cell: uint256, band: uint256):
+def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -> uint256:
     """
-    @notice The bucket with the highest bound of what is left of a band in a cell waits.
+    @notice Of what is left of a band in a cell the bucket with the highest bound waits; 0: nothing
+            is left.
     @dev With E the bounds of longs fall, or fall and rise: it is the first or the last one. Those
          of shorts fall; by return x leverage they may rise up to a turning point first (and be
          infinite before): it is the first one, or one next to that point.
     """
-    key: uint256 = (search.side << 16) | (cell << 8) | band
-    ticks: uint256 = self._rest[key]
+    rest: uint256 = ticks
     margin: int256 = rank_grid.margin_of(band)
     turn: uint256 = rank_grid.turning_point(search.prices, margin)
+    top: uint256 = 0
     for _: uint256 in range(256):
-        if ticks == 0:
+        if rest == 0:
             break
-        chosen: DynArray[uint256, 3] = [bits.lowest(ticks)]
+        chosen: uint256 = rest & (~rest + 1)
         if search.prices.is_long:
-            chosen.append(bits.highest(ticks))
+            chosen |= 1 << bits.highest(rest)
         elif turn != 0:
             count: uint256 = rank_grid.ticks_below(cell, band, turn + 1, True)
             below: uint256 = max_value(uint256) if count >= 256 else (1 << count) - 1
-            if ticks & below != 0:
-                chosen.append(bits.highest(ticks & below))
-            if ticks & ~below != 0:
-                chosen.append(bits.lowest(ticks & ~below))
-        before: uint256 = ticks
-        top: uint256 = 0
-        for tick: uint256 in chosen:
+            if rest & below != 0:
+                chosen |= 1 << bits.highest(rest & below)
+            if rest & ~below != 0:
+                chosen |= 1 << bits.lowest(rest & ~below)
+        before: uint256 = rest
+        top = 0
+        for __: uint256 in range(3):
+            if chosen == 0:
+                break
+            tick: uint256 = bits.lowest(chosen)
+            chosen &= chosen - 1
             low: uint256 = 0
             high: uint256 = 0
             low, high = rank_grid.bucket_edges(cell, band, tick)
             bound: uint256 = rank_grid.upper_bound(search.prices, low, high, margin)
             if bound == 0:
-                ticks &= ~(1 << tick)
+                rest &= ~(1 << tick)
             else:
                 code: uint256 = self._bucket(search, (cell << 16) | (band << 8) | tick)
                 top = max(top, (bound << 64) | (code & (2**24 - 1)))
-        if ticks == before:
-            self._push_waiting(top)
+        if rest == before:
             break
-    self._rest[key] = ticks
+    self._rest[(search.side << 16) | (cell << 8) | band] = rest
+    return top if rest != 0 else 0
 
 
 @internal
@@ -663,12 +721,15 @@ def _resume(search: Search):
     """
     @notice Fetches what was written down of this search, or begins it.
     """
+    header: uint256 = self._saved[0]
+    self._resumed = header & (2**32 - 1) == search.nonce
+    self._wide = search.prices.formula == rank_grid.UNKNOWN or (
+        self._resumed and header & WIDE != 0
+    )
     self._restart(search)
     self._live = search.nonce
     self._opened = 0
     self._handed = NOBODY
-    header: uint256 = self._saved[0]
-    self._resumed = header & (2**32 - 1) == search.nonce
     if not self._resumed:
         return
     self._opened = (header >> 128) & (2**32 - 1)
@@ -682,7 +743,7 @@ def _resume(search: Search):
     self._passed = self._last
     self._next = header >> 208
     self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
-    count: uint256 = (header >> 80) & (2**16 - 1)
+    count: uint256 = (header >> 80) & (2**15 - 1)
     self._hand_count = count
     for i: uint256 in range(count, bound=KEPT):
         # From the best down, which is a heap.
@@ -702,7 +763,7 @@ def _restart(search: Search):
     self._left_out = empty(Candidate)
     self._wait_count = 0
     self._hand_count = 0
-    cells: uint256 = self._cells[search.side]
+    cells: uint256 = 0 if self._wide else self._cells[search.side]
     for _: uint256 in range(256):
         if cells == 0:
             break
@@ -713,8 +774,9 @@ def _restart(search: Search):
         low, high = rank_grid.cell_edges(cell)
         if low >= search.prices.limit if search.prices.is_long else high <= search.prices.limit:
             continue
-        self._rest[cell | CELLS] = self._bands[(search.side << 8) | cell]
-        self._wait_for_cell(search, cell)
+        bands: uint256 = self._bands[(search.side << 8) | cell]
+        self._rest[cell | CELLS] = bands
+        self._push_waiting(self._cell_bound(search, cell, bands))
 
 
 @internal
@@ -741,6 +803,7 @@ def _save(search: Search):
         | (min(self._opened, 2**32 - 1) << 128)
         | (self._apart_next << 96)
         | (count << 80)
+        | (WIDE if self._wide else 0)
         | ((staticcall oracle.epoch() & (2**48 - 1)) << 32)
         | search.nonce
     )
@@ -908,6 +971,11 @@ def _pop_hand():
 
 @internal
 def _push_waiting(key: uint256):
+    """
+    @notice Adds a key; none if it is 0.
+    """
+    if key == 0:
+        return
     place: uint256 = self._wait_count
     self._wait_count = place + 1
     for _: uint256 in range(64):
@@ -923,14 +991,16 @@ def _push_waiting(key: uint256):
 
 
 @internal
-def _pop_waiting() -> uint256:
+def _replace_top(by: uint256):
     """
-    @notice Takes the key with the highest bound out.
+    @notice Takes the key with the highest bound out, and puts `by` in (nothing if it is 0).
     """
-    top: uint256 = self._waiting[0]
-    count: uint256 = self._wait_count - 1
-    self._wait_count = count
-    key: uint256 = self._waiting[count]
+    count: uint256 = self._wait_count
+    key: uint256 = by
+    if by == 0:
+        count -= 1
+        self._wait_count = count
+        key = self._waiting[count]
     place: uint256 = 0
     for _: uint256 in range(64):
         child: uint256 = 2 * place + 1
@@ -947,7 +1017,6 @@ def _pop_waiting() -> uint256:
         self._waiting[place] = better
         place = child
     self._waiting[place] = key
-    return top
 
 
 # --- Views ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@
             p'       mark less the funding index: equity per lot = m * E + s * (p' - E), s = +1 for
                      a long and -1 for a short
             cell     the first four bits of E (240 of them)
-            band     m from below: 79 of negative m, 177 of others
+            band     m from below: 79 of negative m, 177 of others, by the first five bits of m
             bucket   a cell's share of up to 256 ticks of E, within a band; finer where m is small
 
         Both are read off the leading bits of a number, so a bucket's edges are exact integers: E in
@@ -32,7 +32,7 @@
                                                        at E* = p + sqrt(p (c p - p') / c), c = 1 + m,
                                                        where it is p / (2 c p - p' + 2 sqrt(c p (c p - p')))
 
-        and each is rounded up. That needs p' > 0, and c > 0 for a short; else the bound is infinite.
+        and each is rounded up (one is added to what is rounded down). That needs p' > 0, and c > 0 for a short; else the bound is infinite.
 """
 from . import bits
 
@@ -47,12 +47,13 @@ DOCS: constant(uint256) = 1
 RETURN_X_LEVERAGE: constant(uint256) = 2
 
 SCALE: constant(int256) = 10**9
-ONE: constant(uint256) = 10**18
+# 10^18 in 2^-16.
+ONE_16: constant(uint256) = 10**18 << 16
 # Bands of negative m: 15 by doubling from 1 on, 64 equal ones below 1.
 NEGATIVE: constant(uint256) = 79
-# Least m, -2^15, and the top band's, 2^8; in 1/65536.
+# Least m, -2^15, in 1/65536; the top band's, 4, in 1/4096.
 MAX_DEBT: constant(int256) = 2**31
-TOP: constant(uint256) = 2**24
+TOP: constant(uint256) = 2**14
 TOP_BAND: constant(uint256) = 255
 MAX_ENTRY: constant(uint256) = 2**32
 
@@ -109,13 +110,13 @@ def _band(margin: int256) -> uint256:
             return NEGATIVE - 1 - (debt - 1) // 1_024
         # (2^16, 2^17] is band 14, and so on down to 0.
         return 14 - (bits.highest(debt - 1) - 16)
-    amount: uint256 = convert(margin, uint256)
+    amount: uint256 = convert(margin, uint256) >> 4
     if amount >= TOP:
         return TOP_BAND
-    cell: uint256 = 0
-    shift_: uint256 = 0
-    cell, shift_ = self._cell(amount)
-    return NEGATIVE + cell
+    if amount < 32:
+        return NEGATIVE + amount
+    shift_: uint256 = bits.highest(amount) - 4
+    return NEGATIVE + (shift_ << 4) + (amount >> shift_)
 
 
 @pure
@@ -129,25 +130,24 @@ def margin_of(band: uint256) -> int256:
     if band < NEGATIVE:
         return -convert((NEGATIVE - band) * 1_024, int256)
     if band == TOP_BAND:
-        return convert(TOP, int256)
-    low: uint256 = 0
-    shift_: uint256 = 0
-    low, shift_ = self._low(band - NEGATIVE)
-    return convert(low, int256)
+        return convert(TOP << 4, int256)
+    low: uint256 = band - NEGATIVE
+    if low >= 32:
+        low = ((low & 15) | 16) << ((low >> 4) - 1)
+    return convert(low << 4, int256)
 
 
 @pure
 @internal
 def _fineness(band: uint256) -> uint256:
     """
-    @notice Bits of E below the cell's: one for each halving of m from 1 on, so that the error of E
+    @notice Bits of E below the cell's: one for each halving of m from 4 on, so that the error of E
             is in proportion to m; at most 8.
     """
     if band < NEGATIVE:
         return 5
-    # Band 79 + 8 j + r holds numbers whose highest bit is j + 2 (j > 0); m = 1 has bit 16.
-    low: uint256 = (band - NEGATIVE) >> 3
-    return min(8, 14 - min(low, 14))
+    # Band 79 + 16 j + r holds numbers whose highest bit is j + 3 (j > 0); m = 1 has bit 12.
+    return min(8, 10 - min((band - NEGATIVE) >> 4, 10))
 
 
 @pure
@@ -254,58 +254,50 @@ def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> 
         return INFINITE
     if not prices.is_long and margin <= -65_536:
         return INFINITE
-    at_a: uint256 = self._equity(prices, a, margin)
-    at_b: uint256 = self._equity(prices, b, margin)
-    if at_a == 0 or at_b == 0:
+    # e at E, 2^-24 ticks: slope * E - p' for a short, p' - slope * E for a long.
+    c: int256 = 65_536 - margin if prices.is_long else 65_536 + margin
+    at_a: int256 = c * convert(a, int256) - prices.equity_mark
+    at_b: int256 = c * convert(b, int256) - prices.equity_mark
+    if prices.is_long:
+        at_a = -at_a
+        at_b = -at_b
+    if at_a <= 0 or at_b <= 0:
         return INFINITE
+    e: uint256 = convert(at_a, uint256)
+    f: uint256 = convert(at_b, uint256)
+    # A score may be rounded up to 1, but not below it.
     bound: uint256 = 1
     mark: uint256 = prices.mark
     if prices.formula == DOCS:
         if prices.is_long:
-            square: uint256 = ((mark * mark) << 16) * ONE
-            bound = max(self._ceil_div(square, a * at_a), self._ceil_div(square, b * at_b))
+            square: uint256 = mark * mark * ONE_16
+            bound = max(1 + square // (a * e), 1 + square // (b * f))
         else:
-            bound = max(
-                self._ceil_div((a << 16) * ONE, at_a), self._ceil_div((b << 16) * ONE, at_b)
-            )
+            # p' > 0: it falls with E.
+            bound = 1 + a * ONE_16 // e
     elif prices.is_long:
         if a < mark:
-            bound = self._ceil_div(((mark * (mark - a)) << 16) * ONE, a * at_a)
+            bound = 1 + mark * (mark - a) * ONE_16 // (a * e)
         if b < mark:
-            bound = max(bound, self._ceil_div(((mark * (mark - b)) << 16) * ONE, b * at_b))
+            bound = max(bound, 1 + mark * (mark - b) * ONE_16 // (b * f))
     else:
         if a > mark:
-            bound = self._ceil_div(((mark * (a - mark)) << 16) * ONE, a * at_a)
+            bound = 1 + mark * (a - mark) * ONE_16 // (a * e)
         if b > mark:
-            bound = max(bound, self._ceil_div(((mark * (b - mark)) << 16) * ONE, b * at_b))
-        bound = max(bound, self._peak(prices, a, b, margin))
-    # A score may be rounded up to 1, but not below it.
-    return min(max(bound, 1), INFINITE)
+            bound = max(bound, 1 + mark * (b - mark) * ONE_16 // (b * f))
+            bound = max(bound, self._peak(prices, a, b, convert(c, uint256)))
+    return min(bound, INFINITE)
 
 
 @pure
 @internal
-def _equity(prices: Prices, entry: uint256, margin: int256) -> uint256:
-    """
-    @notice Equity per lot, 2^-24 ticks; 0 if there is none.
-    """
-    price: int256 = convert(entry, int256)
-    gain: int256 = prices.equity_mark - price * 65_536
-    if not prices.is_long:
-        gain = -gain
-    return convert(max(margin * price + gain, 0), uint256)
-
-
-@pure
-@internal
-def _peak(prices: Prices, a: uint256, b: uint256, margin: int256) -> uint256:
+def _peak(prices: Prices, a: uint256, b: uint256, c: uint256) -> uint256:
     """
     @notice Return x leverage of a short at E*, if that lies between a and b; else 0.
     """
-    c: uint256 = convert(65_536 + margin, uint256)
     whole: int256 = convert(c * prices.mark, int256)
     over: int256 = whole - prices.equity_mark
-    if over <= 0 or b <= prices.mark:
+    if over <= 0:
         return 0
     # Of c (E - p)^2 against p (c p - p'), in 2^-32.
     turn: uint256 = prices.mark * convert(over, uint256)
@@ -315,10 +307,4 @@ def _peak(prices: Prices, a: uint256, b: uint256, margin: int256) -> uint256:
         return 0
     root: uint256 = isqrt(convert(whole * over, uint256))
     spread: int256 = whole + over + convert(2 * root, int256)
-    return self._ceil_div((prices.mark << 16) * ONE, convert(spread, uint256))
-
-
-@pure
-@internal
-def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
-    return (amount + divisor - 1) // divisor
+    return 1 + prices.mark * ONE_16 // convert(spread, uint256)

@@ -73,6 +73,7 @@ def test_dust_losers_next_to_the_close_price_are_passed_once(crowd: Crowd) -> No
 
 def test_dust_winners_in_the_best_bucket_are_found_in_exact_order(crowd: Crowd) -> None:
     count = 300
+    crowd.index.send("set_limits", 1_000, 0, sender=crowd.venue.owner)
     opened = crowd.trade([short(1, PRICE, 21_000 + i) for i in range(count)], page=40)
     whale = crowd.trade([short(10_000, PRICE, 10_000 * 19_000)])
     account = bankrupt(crowd, 10_040)
