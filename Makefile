@@ -7,6 +7,8 @@ NETWORK ?=
 # Test processes at once, and what else to tell pytest: make test TESTS="tests/unit -k deposit".
 WORKERS ?= auto
 TESTS ?=
+# Holders in make bench-adl; 100000 takes some minutes.
+SIZES ?= 100,1000,10000,100000
 
 # ape-vyper takes the installed compiler only if `vyper` is on PATH; anvil is linked there too.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -14,13 +16,14 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup compile crash test lint format mutants lock clean
+.PHONY: help setup compile crash test lint format mutants bench-adl lock clean
 
 help:
 	@echo "make crash     run the crash SCENARIO=$(SCENARIO) (NETWORK=ethereum:local:foundry for anvil)"
 	@echo "make test      run the tests (TESTS=\"...\" is passed to pytest, WORKERS=$(WORKERS))"
 	@echo "make lint      ruff and mypy; make format lets ruff rewrite"
 	@echo "make mutants   break the venue on purpose and see that the tests notice"
+	@echo "make bench-adl gas of ADL rounds by engine and holders (SIZES=$(SIZES)), to out/bench/adl.json"
 	@echo "make setup     only install what the others need"
 	@echo "make lock      resolve requirements.in again (needs uv)"
 	@echo "make clean     remove what was built, cached and installed (keeps out/)"
@@ -52,6 +55,9 @@ format: setup
 
 mutants: compile
 	@$(BIN)/python tests/mutants/run.py
+
+bench-adl: compile
+	@$(BIN)/ape run bench_adl --sizes $(SIZES)
 
 # Sources of packages stay out of the file: everyone's pip uses its own.
 lock:

@@ -164,7 +164,7 @@ Score = Literal["hyperliquid_docs"]
 Allocation = Literal["queue"]
 Close = Literal["bankruptcy", "previous_mark", "mark"]
 Trigger = Literal["underwater", "unfillable"]
-RankingEngine = Literal["scan"]
+RankingEngine = Literal["scan", "index"]
 
 
 # ---------------------------------------------------------------- models

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from breakwater import artifacts, contract
 from breakwater.contract import Contract, EventDecoder, Tx
@@ -17,13 +17,32 @@ from breakwater.engine.base import Engine
 
 CLOSE_RULES: Final = {"bankruptcy": 0, "previous_mark": 1, "mark": 2}
 TRIGGERS: Final = {"underwater": 0, "unfillable": 1}
-SCORES: Final = {"hyperliquid_docs": "HyperliquidDocs"}
+SCORES: Final = {
+    "hyperliquid_docs": "HyperliquidDocs",
+    "return_x_leverage": "ReturnXLeverage",
+    "binance": "Binance",
+}
+ALLOCATIONS: Final = {
+    "queue": None,
+    "pro_rata_pnl": "ProRataPnl",
+    "pro_rata_size": "ProRataSize",
+    "capped_pro_rata": "CappedProRata",
+    "drain_leverage": "DrainLeverage",
+}
+"""Allocation to the contract that plans it; the queue is what the ranking engines are."""
+ENGINES: Final = {"scan": "scan_ranking", "index": "index_ranking"}
+"""Ranking engine to the role of its contract."""
+FORMULAS: Final = {"hyperliquid_docs": 1, "return_x_leverage": 2}
+"""How the index computes a score's bounds; for others it opens everyone."""
+
 TIME_IN_FORCE: Final = {"gtc": 0, "ioc": 1, "post-only": 2}
 VAULT_ACCOUNT: Final = 1
 TRANCHE_ACCOUNT: Final = 2
 SCALE: Final = 10**9
 """Units of the funding index per micro-USDC."""
 _PAGE: Final = 200
+_MAX_PLANNED: Final = 4_095
+"""Holders of a side beyond which an allocation gives way to the queue."""
 UNLIMITED: Final = 2**256 - 1
 """An ERC-20 allowance that never runs out."""
 
@@ -35,7 +54,9 @@ class VenueConfig:
     `min_interval` and `stale_after` are seconds, `max_step` and `insured_band` parts per million
     of the mark; the rest are names from the tables above. A `max_step` is below the maintenance
     rate of every market, 1 / (2 * its highest leverage): the default fits up to 49x; 0 lifts the
-    limit, which only a laboratory should.
+    limit, which only a laboratory should. The index files accounts from the first market on, so
+    `engine` may become "index" later only if it was so at first. `largest_share`, parts per million
+    of its own position, is the cap of one account under `capped_pro_rata`.
     """
 
     min_interval: int = 3
@@ -44,13 +65,16 @@ class VenueConfig:
     insured_band: int = 100_000
     score: str = "hyperliquid_docs"
     close: str = "bankruptcy"
+    allocation: str = "queue"
+    largest_share: int = 250_000
     trigger: str = "underwater"
+    engine: str = "scan"
 
 
 class Venue:
     """Handles of one deployed venue. `owner` may change parameters, `reporter` reports prices."""
 
-    NAMES: Final = {
+    NAMES: ClassVar[dict[str, str]] = {
         "usdc": "USDC",
         "oracle": "Oracle",
         "clearinghouse": "Clearinghouse",
@@ -58,6 +82,8 @@ class Venue:
         "order_book": "OrderBook",
         "vault": "InsuranceVault",
         "score": "HyperliquidDocs",
+        "scan_ranking": "ScanRanking",
+        "index_ranking": "IndexRanking",
         "deleverager": "Deleverager",
         "liquidator": "Liquidator",
         "lens": "Lens",
@@ -81,6 +107,7 @@ class Venue:
         self.liquidator = contracts["liquidator"]
         self.lens = contracts["lens"]
         self.decoder = self.clearinghouse.decoder
+        self._adopted: artifacts.Artifact | None = None
 
     @classmethod
     def deploy(cls, engine: Engine, config: VenueConfig | None = None) -> Venue:
@@ -91,25 +118,32 @@ class Venue:
         owner = engine.actor("owner")
         reporter = engine.actor("reporter")
 
-        def new(role: str, *args: object) -> Contract:
-            made = compiled[cls.NAMES[role]]
+        def deployed(name: str, *args: object) -> Contract:
+            made = compiled[name]
             return contract.deploy(
                 engine, made.name, made.abi, made.bytecode, args, sender=owner, decoder=decoder
             )
+
+        def new(role: str, *args: object) -> Contract:
+            return deployed(cls.NAMES[role], *args)
 
         usdc = new("usdc")
         oracle = new("oracle", config.min_interval, config.stale_after, config.max_step)
         clearinghouse = new("clearinghouse", usdc, oracle)
         order_book = new("order_book", clearinghouse)
         vault = new("vault", clearinghouse, usdc)
-        score = new("score")
+        score = deployed(SCORES[config.score])
         deleverager = new("deleverager", clearinghouse, oracle, vault, score)
         liquidator = new("liquidator", clearinghouse, order_book, vault, deleverager)
         governor = new("governor", clearinghouse)
+        scan_ranking = new("scan_ranking", clearinghouse)
+        index_ranking = new("index_ranking", clearinghouse, oracle)
         lens = new("lens", clearinghouse)
         clearinghouse.send(
             "wire", order_book, liquidator, deleverager, vault, governor, sender=owner
         )
+        if config.engine == "index":
+            clearinghouse.send("wire_index", index_ranking, sender=owner)
         oracle.send("wire", deleverager, order_book, clearinghouse, sender=owner)
         oracle.send("set_reporter", reporter, True, sender=owner)
         venue = cls(
@@ -122,6 +156,8 @@ class Venue:
                 "order_book": order_book,
                 "vault": vault,
                 "score": score,
+                "scan_ranking": scan_ranking,
+                "index_ranking": index_ranking,
                 "deleverager": deleverager,
                 "liquidator": liquidator,
                 "lens": lens,
@@ -146,6 +182,7 @@ class Venue:
     def addresses(self) -> dict[str, str]:
         """Role to address, of the contracts and of owner and reporter: all that `at` needs."""
         known = {role: handle.address for role, handle in self.contracts.items()}
+        known.pop("planner", None)
         return known | {"owner": self.owner, "reporter": self.reporter}
 
     def configure(self, config: VenueConfig) -> None:
@@ -160,16 +197,45 @@ class Venue:
         self.liquidator.send(
             "set_policy", TRIGGERS[config.trigger], config.insured_band, sender=self.owner
         )
+        if self._adopted is None and self.score.name != SCORES[config.score]:
+            self._rank_by(self._deploy(SCORES[config.score]))
         self.deleverager.send(
             "set_policy", self.score, CLOSE_RULES[config.close], sender=self.owner
         )
+        ranking = self.contracts[ENGINES[config.engine]]
+        if config.engine == "index":
+            formula = FORMULAS.get(config.score, 0) if self._adopted is None else 0
+            ranking.send("set_formula", self.score, formula, sender=self.owner)
+        planner = ALLOCATIONS[config.allocation]
+        first = ranking
+        if planner is not None:
+            limits: list[object] = [self.clearinghouse, _MAX_PLANNED]
+            if config.allocation == "capped_pro_rata":
+                limits.append(config.largest_share)
+            first = self.contracts["planner"] = self._deploy(planner, *limits)
+        self.deleverager.send("set_engine", first, ranking, sender=self.owner)
 
     def adopt_score(self, made: artifacts.Artifact) -> None:
         """Deploys a score contract that is not the project's; the next `configure` ranks by it."""
-        self.score = contract.deploy(
-            self.engine, made.name, made.abi, made.bytecode, sender=self.owner, decoder=self.decoder
+        self._adopted = made
+        self._rank_by(self._deploy_made(made))
+
+    def _rank_by(self, score: Contract) -> None:
+        self.score = self.contracts["score"] = score
+
+    def _deploy(self, name: str, *args: object) -> Contract:
+        return self._deploy_made(artifacts.load()[name], *args)
+
+    def _deploy_made(self, made: artifacts.Artifact, *args: object) -> Contract:
+        return contract.deploy(
+            self.engine,
+            made.name,
+            made.abi,
+            made.bytecode,
+            args,
+            sender=self.owner,
+            decoder=self.decoder,
         )
-        self.contracts["score"] = self.score
 
     def add_market(
         self, symbol: str, size_decimals: int, max_leverage: int, min_notional: int, price: int

@@ -1,6 +1,6 @@
 # pragma version ~=0.4.3
-# pragma nonreentrancy on
 # pragma optimize codesize
+# pragma nonreentrancy on
 """
 @title Clearinghouse
 @license AGPL-3.0-only
@@ -30,6 +30,7 @@
 from ethereum.ercs import IERC20
 from .interfaces import IClearinghouse
 from .interfaces import IOracle
+from .interfaces import IRankingIndex
 from .modules import bits
 from .modules import ledger
 from .modules import position_codec
@@ -133,6 +134,8 @@ vault: public(address)
 vault_account: public(uint256)
 tranche_account: public(uint256)
 governor: public(address)
+# Files traders' accounts for ADL; zero: nobody does.
+ranking_index: public(address)
 
 # Share of swept fees that goes to the insurance vault, parts per million; the rest goes to the
 # treasury's account (0: to the vault too).
@@ -181,8 +184,7 @@ def wire(
     @notice Names the contracts that may move positions and money, and the one that sets parameters,
             and opens the vault's two accounts. Once, by the deployer.
     """
-    assert msg.sender == deployer, "clearinghouse: deployer only"
-    assert self.vault == empty(address), "clearinghouse: already wired"
+    self._require_deployer(self.vault == empty(address))
     for part: address in [order_book, liquidator, deleverager, vault, governor]:
         assert part != empty(address), "clearinghouse: zero address"
     self.order_book = order_book
@@ -199,6 +201,16 @@ def wire(
         vault=vault,
         governor=governor,
     )
+
+
+@external
+def wire_index(index: address):
+    """
+    @notice Names the contract that files traders' accounts for ADL. Once, by the deployer, before
+            the first market: so that no position is older than its filing.
+    """
+    self._require_deployer(self.ranking_index == empty(address) and self.market_count == 0)
+    self.ranking_index = index
 
 
 @external
@@ -314,6 +326,7 @@ def deposit(account: uint256, amount: uint256):
     assert not self._is_frozen(account), "clearinghouse: adl round open"
     ledger._credit(account, amount)
     log Deposited(account=account, amount=amount, cash=ledger.cash[account])
+    self._file(account, MAX_MARKETS)
     self._pull(amount)
 
 
@@ -339,6 +352,7 @@ def withdraw(account: uint256, amount: uint256):
     # Profit whose loser is not wound up yet is not there to be taken.
     assert paid <= ledger.held, BEYOND
     ledger._debit(account, amount, paid)
+    self._file(account, MAX_MARKETS)
     log Withdrawn(
         account=account,
         amount=amount,
@@ -360,7 +374,7 @@ def transfer(source: uint256, to: uint256, amount: uint256):
     self._require_owner(to)
     assert not self._is_frozen(to), "clearinghouse: adl round open"
     self._require_free(source, amount)
-    ledger._transfer_cash(source, to, amount)
+    self._transfer_cash(source, to, amount)
 
 
 @external
@@ -408,6 +422,7 @@ def sweep_fees():
     ledger._pay_out_fees(self.vault_account, to_vault)
     if left != to_vault:
         ledger._pay_out_fees(treasury, left - to_vault)
+        self._file(treasury, MAX_MARKETS)
     log FeesSwept(
         repaid=repaid,
         to_vault=to_vault,
@@ -493,6 +508,35 @@ def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, q
     index: int256 = 0
     mark, is_fresh, index = self._read(market, self.terms[market])
     ledger._exchange(market, index, buyer, seller, size, quote)
+    self._file(buyer, market)
+    self._file(seller, market)
+
+
+@internal
+def _transfer_cash(source: uint256, to: uint256, amount: uint256):
+    ledger._transfer_cash(source, to, amount)
+    self._file(source, MAX_MARKETS)
+    self._file(to, MAX_MARKETS)
+
+
+@internal
+def _file(account: uint256, market: uint256):
+    """
+    @notice Tells the index what a trader's account holds, after a change of its position in
+            `market`, or of its cash alone (MAX_MARKETS).
+    """
+    index: address = self.ranking_index
+    if index == empty(address) or not ledger._is(account, ledger.Kind.TRADER):
+        return
+    active: uint256 = ledger._active(account)
+    if market == MAX_MARKETS and active == 0:
+        return
+    leg: uint256 = market
+    if active != 0 and active & (active - 1) == 0:
+        leg = bits.lowest(active)
+    extcall IRankingIndex(index).touch(
+        account, active, leg, ledger._positions[account][leg], ledger.cash[account]
+    )
 
 
 @external
@@ -516,7 +560,7 @@ def transfer_cash(source: uint256, to: uint256, amount: uint256):
         assert msg.sender == self.vault, "clearinghouse: vault only"
     elif not (ledger._is(source, ledger.Kind.TRANCHE) and msg.sender == self.vault):
         self._require_waterfall()
-    ledger._transfer_cash(source, to, amount)
+    self._transfer_cash(source, to, amount)
 
 
 @external
@@ -767,6 +811,13 @@ def _require_owner(account: uint256):
 def _require_market(market: uint256):
     # Every market has a tier, so its terms are never zero.
     assert self.terms[market] != 0, "clearinghouse: unknown market"
+
+
+@view
+@internal
+def _require_deployer(unwired: bool):
+    assert msg.sender == deployer, "clearinghouse: deployer only"
+    assert unwired, "clearinghouse: already wired"
 
 
 @view

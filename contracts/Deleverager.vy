@@ -4,8 +4,8 @@
 @title Deleverager
 @license AGPL-3.0-only
 @notice Auto-deleveraging (ADL): closes what was wound up against the winners of the other side,
-        in the order of a score that this contract computes from live state, never from a list
-        that somebody hands in.
+        in the order of a score that an engine on chain computes from live state, never from a
+        list that somebody hands in.
 
             estate     the account of a (market, side) that took over bankrupt positions
             lot        one bankrupt's part of an estate: size in lots, and worth in micro-USDC,
@@ -16,29 +16,30 @@
             rank       1, 2, 3 ... in the order of score, then profit, then lower account id
             haircut    what a winner lost against the mark, micro-USDC; negative: it gained
 
-        For each lot a full scan of the other side keeps the best winners, then closes them from
-        the top until the lot is gone. Every call is bounded and the next one goes on where it
-        stopped. While a round is open its market is frozen and its mark pinned, so the order
-        cannot change underneath.
+        For each lot the engine (`interfaces/IRanking.vyi`) names the winners one by one, and each
+        is judged again here before it is closed, until the lot is gone. Every call is bounded and
+        the next one goes on where it stopped. While a round is open its market is frozen and its
+        mark pinned, so the order cannot change underneath.
 
         It owns lots and rounds. Positions and money are the clearinghouse's; who is wound up is
-        the liquidator's business.
+        the liquidator's business, the order the engine's.
 @custom:kill Cannot be halted: a bankrupt position must always find its end.
 """
-from snekmate.auth import ownable
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
 from .interfaces import IOracle
+from .interfaces import IRanking
 from .interfaces import IScore
+from .modules import eligibility
+from .modules import owned
 
-initializes: ownable
 implements: IDeleverager
-exports: (ownable.owner, ownable.transfer_ownership)
 
-# Winners that one scan keeps; a lot that needs more is scanned again.
-MAX_CANDIDATES: constant(uint256) = 16
-# Holders looked at, fills and lots finished in one call, all told.
+# Steps of the engine, fills and lots finished in one call, all told: at 60,000 to 90,000 gas each at
+# most, on average, they fit in one transaction.
+MAX_WORK: constant(uint256) = 192
+# Lots in one call.
 MAX_STEPS: constant(uint256) = 256
 MICRO: constant(uint256) = 10**6
 # Two for each market: an estate waits at most once.
@@ -67,14 +68,13 @@ struct Round:
     # Lot at work, and the first one that belongs to a later round.
     lot: uint256
     end: uint256
-    # Next holder to look at; True once all have been.
-    cursor: uint256
-    scanned: bool
-    # More winners were found than the scan keeps.
-    overflow: bool
-    # Next candidate to close, and fills of this lot so far.
-    next: uint256
+    # The engine has begun on the lot; fills of it so far.
+    ranking: bool
+    # By the fallback, as the side is too large for the engine.
+    by_fallback: bool
     rank: uint256
+    # Of work so far: every call that finds some moves it.
+    steps: uint256
     needed: uint256
     taken: uint256
     surplus: uint256
@@ -86,15 +86,14 @@ struct Round:
     dry_whole: uint256
 
 
-struct Candidate:
-    account: uint256
-    score: uint256
-    pnl: int256
-
-
 event PolicySet:
     score: indexed(address)
     close: uint256
+
+
+event EngineSet:
+    engine: indexed(address)
+    fallback: indexed(address)
 
 
 event LotAdded:
@@ -117,7 +116,8 @@ event RoundOpened:
 
 # The receipt of one fill. `quote` is what was paid for `size` lots; `price` the same per lot, in
 # 10^-6 ticks, rounded down. `lot_size` and `lot_worth` are the bankrupt's before the fill: their
-# ratio is its bankruptcy price.
+# ratio is its bankruptcy price. `exact`: the engine has proved that nobody eligible precedes the
+# winner; if not, nobody precedes it by more than the engine's epsilon.
 event Deleveraged:
     round: indexed(uint256)
     bankrupt: indexed(uint256)
@@ -135,6 +135,7 @@ event Deleveraged:
     score: uint256
     rank: uint256
     haircut: int256
+    exact: bool
 
 
 # Where the money of a lot ended: `surplus` went to uninsured loss, then to the vault; `residual`
@@ -167,12 +168,19 @@ vault: public(immutable(IInsuranceVault))
 
 score_rule: public(IScore)
 close_rule: public(uint256)
+engine: public(IRanking)
+# Ranks a side that the engine refuses for its size.
+fallback: public(IRanking)
 
 round_count: public(uint256)
-_round: Round
-_candidates: DynArray[Candidate, MAX_CANDIDATES]
+# The open round while a transaction works on it, and between transactions: a round that ends in the
+# transaction that opened it is never written to storage.
+_round: transient(Round)
+_loaded: transient(bool)
+_stored: Round
 
-_lots: HashMap[uint256, HashMap[bool, HashMap[uint256, Lot]]]
+# bankrupt 64 | size 64 | worth 128, signed.
+_lots: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
 first_lot: public(HashMap[uint256, HashMap[bool, uint256]])
 lot_count: public(HashMap[uint256, HashMap[bool, uint256]])
 
@@ -191,9 +199,8 @@ _tried_in: HashMap[uint256, HashMap[bool, uint256]]
 @deploy
 def __init__(clearinghouse_: address, oracle_: address, vault_: address, score: address):
     """
-    @notice The deployer becomes the owner. Closes at the bankruptcy price to begin with.
+    @notice Closes at the bankruptcy price to begin with.
     """
-    ownable.__init__()
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
     vault = IInsuranceVault(vault_)
@@ -207,9 +214,27 @@ def set_policy(score: address, close: uint256):
             previous mark, 2 the mark (winners lose nothing against it; the gap is the lot's
             residual). Owner only, and not while a round is open.
     """
-    ownable._check_owner()
+    owned._check_owner(clearinghouse)
     assert not self._is_busy(), "deleverager: round open"
     self._set_policy(score, close)
+
+
+@external
+def set_engine(engine: address, fallback: address):
+    """
+    @notice Chooses the contract that ranks or shares out, and the one that ranks where that one
+            refuses a side for its size. Owner only.
+    @dev Also while a round is open: the lot at work is ranked anew, by the same score. So an engine
+         that refuses (a side too large for a scan) can be replaced and no market stays frozen.
+    """
+    owned._check_owner(clearinghouse)
+    assert engine.is_contract and fallback.is_contract, "deleverager: engine is not a contract"
+    self._load()
+    self.engine = IRanking(engine)
+    self.fallback = IRanking(fallback)
+    self._round.ranking = False
+    self._save()
+    log EngineSet(engine=engine, fallback=fallback)
 
 
 @internal
@@ -232,7 +257,9 @@ def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, wo
     """
     assert msg.sender == staticcall clearinghouse.liquidator(), "deleverager: liquidator only"
     index: uint256 = self.lot_count[market][is_long]
-    self._lots[market][is_long][index] = Lot(bankrupt=bankrupt, size=size, worth=worth)
+    self._lots[market][is_long][index] = self._pack(
+        Lot(bankrupt=bankrupt, size=size, worth=worth)
+    )
     self.lot_count[market][is_long] = index + 1
     self._worth[market][is_long] += worth
     log LotAdded(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
@@ -262,7 +289,7 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
 def advance(max_steps: uint256) -> bool:
     """
     @notice Works on the open round, or opens the next one: looks at holders, closes winners,
-            settles lots, `max_steps` of these all told (at most 256 a call). Anyone.
+            settles lots, `max_steps` of these all told (at most 192 a call). Anyone.
     @return Whether there is work left.
     """
     return self._advance(max_steps)
@@ -270,11 +297,13 @@ def advance(max_steps: uint256) -> bool:
 
 @internal
 def _advance(max_steps: uint256) -> bool:
+    self._load()
     if self._round.id != 0 and not staticcall oracle.is_fresh(self._round.market):
         self._park_round()
+    most: uint256 = min(max_steps, MAX_WORK)
     steps: uint256 = 0
-    for _: uint256 in range(4 * MAX_STEPS):
-        if steps >= min(max_steps, MAX_STEPS):
+    for _: uint256 in range(4 * MAX_WORK):
+        if steps >= most:
             break
         if self._round.id == 0:
             if not self._open_round():
@@ -282,23 +311,40 @@ def _advance(max_steps: uint256) -> bool:
         if self._round.lot == self._round.end:
             self._close_round()
             continue
-        lot: Lot = self._lots[self._round.market][self._round.is_long][self._round.lot]
+        lot: Lot = self._unpack(
+            self._lots[self._round.market][self._round.is_long][self._round.lot]
+        )
         if lot.size == 0:
             self._next_lot()
-        elif not self._round.scanned and self._is_dry(lot):
+        elif not self._round.ranking and self._is_dry(lot):
             steps += 1
             self._settle(lot)
-        elif not self._round.scanned:
-            steps += self._scan(lot, min(max_steps, MAX_STEPS) - steps)
-        elif self._round.next < len(self._candidates):
-            steps += 1
-            self._close_winner(lot)
-        elif self._round.overflow:
-            self._restart_scan()
         else:
-            steps += 1
-            self._settle(lot)
+            steps += self._rank(lot, most - steps)
+    self._round.steps += steps
+    self._save()
     return self._is_busy()
+
+
+@internal
+def _load():
+    """
+    @notice Fetches the open round, once a transaction.
+    """
+    if not self._loaded:
+        self._loaded = True
+        self._round = self._stored
+
+
+@internal
+def _save():
+    """
+    @notice Keeps the round for the next transaction, if it is still open.
+    """
+    if self._round.id != 0:
+        self._stored = self._round
+    elif self._stored.id != 0:
+        self._stored = empty(Round)
 
 
 @internal
@@ -350,7 +396,6 @@ def _open_round() -> bool:
     self._round.lot = self.first_lot[market][is_long]
     self._round.end = self.lot_count[market][is_long]
     self._round.needed = needed
-    self._restart_scan()
     log RoundOpened(
         round=self._round.id,
         market=market,
@@ -411,6 +456,7 @@ def release(market: uint256):
     @notice Governor only, on settlement: whatever round is open or waits in the market ends.
     """
     assert msg.sender == staticcall clearinghouse.governor(), "deleverager: governor only"
+    self._load()
     if self._round.id != 0 and self._round.market == market:
         self._log_closed()
         self._round = empty(Round)
@@ -419,6 +465,7 @@ def release(market: uint256):
         self._is_queued[market][False] = False
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
+    self._save()
 
 
 @internal
@@ -429,7 +476,7 @@ def _pass_empty(market: uint256, is_long: bool):
     first: uint256 = self.first_lot[market][is_long]
     end: uint256 = self.lot_count[market][is_long]
     for _: uint256 in range(MAX_STEPS):
-        if first == end or self._lots[market][is_long][first].size != 0:
+        if first == end or self._unpack(self._lots[market][is_long][first]).size != 0:
             break
         first += 1
     self.first_lot[market][is_long] = first
@@ -450,7 +497,10 @@ def _absorb(market: uint256, is_long: bool) -> uint256:
         staticcall clearinghouse.equity(estate) - at_mark - self._worth[market][is_long]
     )
     if funding != 0:
-        self._lots[market][is_long][self.first_lot[market][is_long]].worth += funding
+        first: uint256 = self.first_lot[market][is_long]
+        oldest: Lot = self._unpack(self._lots[market][is_long][first])
+        oldest.worth += funding
+        self._lots[market][is_long][first] = self._pack(oldest)
         self._worth[market][is_long] += funding
     return convert(abs(position.size), uint256)
 
@@ -459,106 +509,64 @@ def _absorb(market: uint256, is_long: bool) -> uint256:
 def _next_lot():
     self._round.lot += 1
     self._round.rank = 0
-    self._restart_scan()
-
-
-@internal
-def _restart_scan():
-    self._round.cursor = 0
-    self._round.scanned = False
-    self._round.overflow = False
-    self._round.next = 0
-    self._candidates = []
+    self._round.ranking = False
 
 
 # --- Ranking -------------------------------------------------------------------------------------
 
 
 @internal
-def _scan(lot: Lot, max_steps: uint256) -> uint256:
+def _rank(lot: Lot, max_steps: uint256) -> uint256:
     """
-    @notice Looks at the next holders of the other side and keeps the best winners, in order.
-    @return Steps used: one a holder, at least one.
+    @notice Asks the engine for the next winner and closes it, or settles the lot if nobody is left.
+    @return Steps used: the engine's, and one for what was done here; at least one.
     """
-    market: uint256 = self._round.market
-    winners_long: bool = not self._round.is_long
-    count: uint256 = staticcall clearinghouse.holder_count(market, winners_long)
-    cursor: uint256 = self._round.cursor
-    overflow: bool = self._round.overflow
-    best: DynArray[Candidate, MAX_CANDIDATES] = self._candidates
-    steps: uint256 = 0
-    for _: uint256 in range(MAX_STEPS):
-        if cursor == count or steps == max_steps:
-            break
-        steps += 1
-        account: uint256 = staticcall clearinghouse.holder_at(market, winners_long, cursor)
-        cursor += 1
-        candidate: Candidate = self._weigh(lot, account)
-        if candidate.account == 0:
-            continue
-        if len(best) == MAX_CANDIDATES:
-            overflow = True
-            if not self._precedes(candidate, best[MAX_CANDIDATES - 1]):
-                continue
-            best.pop()
-        # Insertion from the bottom; the list stays sorted.
-        best.append(candidate)
-        place: uint256 = len(best) - 1
-        for __: uint256 in range(MAX_CANDIDATES):
-            if place == 0 or not self._precedes(candidate, best[place - 1]):
-                break
-            best[place] = best[place - 1]
-            place -= 1
-        best[place] = candidate
-    self._round.cursor = cursor
-    self._round.scanned = cursor == count
-    self._round.overflow = overflow
-    self._candidates = best
-    return max(steps, 1)
-
-
-@pure
-@internal
-def _precedes(one: Candidate, other: Candidate) -> bool:
-    """
-    @notice Exact order: higher score, then higher profit, then lower account id.
-    """
-    if one.score != other.score:
-        return one.score > other.score
-    if one.pnl != other.pnl:
-        return one.pnl > other.pnl
-    return one.account < other.account
+    if not self._round.ranking:
+        numerator: uint256 = 0
+        denominator: uint256 = 0
+        numerator, denominator = self._close_price(lot)
+        # Else dust accounts that make a side too large would keep a market frozen.
+        self._round.by_fallback = not staticcall self.engine.is_allowed(
+            self._round.market, not self._round.is_long
+        )
+        extcall self._ranking().begin(
+            IRanking.Query(
+                market=self._round.market,
+                winners_long=not self._round.is_long,
+                mark=self._round.mark,
+                numerator=numerator,
+                denominator=denominator,
+                size=lot.size,
+                epoch=self._round.epoch,
+                score=self.score_rule.address,
+            )
+        )
+        self._round.ranking = True
+    pick: IRanking.Pick = extcall self._ranking().next(max_steps)
+    if pick.more:
+        return max(pick.steps, 1)
+    if pick.account == 0:
+        self._settle(lot)
+    else:
+        self._close_winner(lot, pick)
+    return pick.steps + 1
 
 
 @view
 @internal
-def _weigh(lot: Lot, account: uint256) -> Candidate:
+def _ranking() -> IRanking:
+    return self.fallback if self._round.by_fallback else self.engine
+
+
+@view
+@internal
+def _close_price(lot: Lot) -> (uint256, uint256):
     """
-    @notice The account's score and profit at the mark; account 0 if it is not eligible: by its
-            position and equity, or because the rule says so with a score of 0.
+    @notice Ticks per lot at which winners are closed, as a fraction.
     """
-    position: IClearinghouse.Position = staticcall clearinghouse.position(
-        account, self._round.market
-    )
-    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-    if self._bearable(lot, position, margin.equity) == 0:
-        return empty(Candidate)
-    notional: uint256 = convert(abs(position.size), uint256) * self._round.mark
-    pnl: int256 = position.size * convert(self._round.mark, int256) + position.quote
-    score: uint256 = staticcall self.score_rule.score(
-        IScore.Standing(
-            is_long=position.size > 0,
-            notional=notional,
-            entry_notional=convert(abs(position.quote), uint256),
-            pnl=pnl,
-            equity=margin.equity,
-            cash=staticcall clearinghouse.cash(account),
-            maintenance=margin.maintenance,
-        )
-    )
-    if score == 0:
-        return empty(Candidate)
-    return Candidate(account=account, score=score, pnl=pnl)
+    if self.close_rule != CLOSE_AT_BANKRUPTCY:
+        return self._fixed_price(), 1
+    return self._whole(lot), lot.size
 
 
 @view
@@ -570,7 +578,7 @@ def _is_dry(lot: Lot) -> bool:
     @dev Being in profit and bearing a loss are both monotone in the price. Only where winners gain
          against the mark does the size matter too (it lifts an equity below zero).
     """
-    if self._round.dry_size == 0 or self._round.cursor != 0:
+    if self._round.dry_size == 0:
         return False
     if self.close_rule != CLOSE_AT_BANKRUPTCY:
         return lot.size <= self._round.dry_size
@@ -583,59 +591,35 @@ def _is_dry(lot: Lot) -> bool:
     return ours <= theirs and (here <= at_mark or lot.size <= self._round.dry_size)
 
 
-@view
-@internal
-def _bearable(lot: Lot, position: IClearinghouse.Position, equity: int256) -> uint256:
-    """
-    @notice Lots of the winner's position that it can give up to this lot; 0: not eligible.
-    @dev Eligible is who stands on the other side, is in profit at the close price, and ends with
-         equity >= 0. The close price is the fraction numerator / denominator in ticks per lot.
-         In profit and bearable are compared cross-multiplied: a bankruptcy price is off tick,
-         and the quote's rounding (against the winner) never decides, since equity and marks are
-         whole numbers.
-    """
-    if position.size == 0 or (position.size > 0) == self._round.is_long:
-        return 0
-    numerator: int256 = 0
-    denominator: int256 = 1
-    if self.close_rule != CLOSE_AT_BANKRUPTCY:
-        numerator = convert(self._fixed_price(), int256)
-    else:
-        numerator = convert(self._whole(lot), int256)
-        denominator = convert(lot.size, int256)
-    if position.size * numerator + position.quote * denominator <= 0:
-        return 0
-    wanted: uint256 = min(lot.size, convert(abs(position.size), uint256))
-    # What a winner loses per lot against the mark, times the denominator.
-    cost: int256 = numerator - convert(self._round.mark, int256) * denominator
-    if not self._round.is_long:
-        cost = -cost
-    if cost > 0:
-        if equity <= 0:
-            return 0
-        return min(wanted, convert(equity * denominator // cost, uint256))
-    if equity * denominator < cost * convert(wanted, int256):
-        return 0
-    return wanted
-
-
 # --- Closing -------------------------------------------------------------------------------------
 
 
 @internal
-def _close_winner(lot: Lot):
+def _close_winner(lot: Lot, pick: IRanking.Pick):
     """
-    @notice Closes the next candidate against the lot, as far as both go.
+    @notice Closes a winner against the lot, as far as both go. Whether it is eligible is judged
+            here, from live state, whatever the engine says.
     """
-    candidate: Candidate = self._candidates[self._round.next]
-    self._round.next += 1
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
-    position: IClearinghouse.Position = staticcall clearinghouse.position(
-        candidate.account, market
-    )
-    size: uint256 = self._bearable(
-        lot, position, staticcall clearinghouse.equity(candidate.account)
+    if not staticcall clearinghouse.is_trader(pick.account):
+        return
+    position: IClearinghouse.Position = staticcall clearinghouse.position(pick.account, market)
+    numerator: uint256 = 0
+    denominator: uint256 = 0
+    numerator, denominator = self._close_price(lot)
+    size: uint256 = min(
+        pick.size,
+        eligibility.bearable(
+            position.size,
+            position.quote,
+            staticcall clearinghouse.equity(pick.account),
+            not is_long,
+            self._round.mark,
+            numerator,
+            denominator,
+            lot.size,
+        ),
     )
     if size == 0:
         return
@@ -647,19 +631,19 @@ def _close_winner(lot: Lot):
     left.size -= size
     if is_long:
         left.worth += convert(quote, int256)
-        extcall clearinghouse.exchange(market, candidate.account, estate, size, quote)
+        extcall clearinghouse.exchange(market, pick.account, estate, size, quote)
     else:
         left.worth -= convert(quote, int256)
         haircut = -haircut
-        extcall clearinghouse.exchange(market, estate, candidate.account, size, quote)
-    self._lots[market][is_long][self._round.lot] = left
+        extcall clearinghouse.exchange(market, estate, pick.account, size, quote)
+    self._lots[market][is_long][self._round.lot] = self._pack(left)
     self._worth[market][is_long] += left.worth - lot.worth
     self._round.rank += 1
     self._round.taken += size
     log Deleveraged(
         round=self._round.id,
         bankrupt=lot.bankrupt,
-        winner=candidate.account,
+        winner=pick.account,
         market=market,
         is_long=is_long,
         epoch=self._round.epoch,
@@ -670,9 +654,10 @@ def _close_winner(lot: Lot):
         previous_mark=self._round.previous_mark,
         lot_size=lot.size,
         lot_worth=lot.worth,
-        score=candidate.score,
+        score=pick.score,
         rank=self._round.rank,
         haircut=haircut,
+        exact=pick.exact,
     )
     if left.size == 0:
         self._settle(left)
@@ -755,7 +740,7 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
         if first == self.lot_count[market][is_long]:
             break
         self.first_lot[market][is_long] = first + 1
-        lot: Lot = self._lots[market][is_long][first]
+        lot: Lot = self._unpack(self._lots[market][is_long][first])
         if lot.size == 0:
             continue
         quote: int256 = convert(lot.size * price, int256)
@@ -764,8 +749,9 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
         else:
             extcall clearinghouse.exchange(market, estate, other, lot.size, lot.size * price)
             quote = -quote
-        self._lots[market][is_long][first].size = 0
-        self._lots[market][is_long][first].worth = 0
+        self._lots[market][is_long][first] = self._pack(
+            Lot(bankrupt=lot.bankrupt, size=0, worth=0)
+        )
         self._worth[market][is_long] -= lot.worth
         surplus: uint256 = 0
         residual: uint256 = 0
@@ -805,7 +791,7 @@ def _settle(lot: Lot):
     left: Lot = lot
     left.worth -= equity
     self._worth[market][is_long] -= equity
-    self._lots[market][is_long][self._round.lot] = left
+    self._lots[market][is_long][self._round.lot] = self._pack(left)
     if lot.size != 0:
         self._round.dry_size = lot.size
         self._round.dry_whole = self._whole(lot)
@@ -829,9 +815,34 @@ def _settle(lot: Lot):
 
 
 @view
+@external
+def owner() -> address:
+    """
+    @notice The venue's owner, as the governor names it.
+    """
+    return owned._owner(clearinghouse)
+
+
+@pure
+@internal
+def _pack(lot: Lot) -> uint256:
+    worth: uint256 = convert(convert(lot.worth, bytes32), uint256) & (2**128 - 1)
+    return (lot.bankrupt << 192) | (lot.size << 128) | worth
+
+
+@pure
+@internal
+def _unpack(word: uint256) -> Lot:
+    # Up to the top bit, then down again: the second shift copies the sign.
+    worth: int256 = convert(convert(word << 128, bytes32), int256) >> 128
+    return Lot(bankrupt=word >> 192, size=(word >> 128) & (2**64 - 1), worth=worth)
+
+
+@view
 @internal
 def _is_busy() -> bool:
-    return self._round.id != 0 or self._queue_head != self._queue_tail
+    # What is stored is up to date outside of `_advance`, which saves before it asks.
+    return self._stored.id != 0 or self._queue_head != self._queue_tail
 
 
 @view
@@ -855,7 +866,7 @@ def round() -> Round:
     """
     @notice The open round; id 0 if there is none.
     """
-    return self._round
+    return self._stored
 
 
 @view
@@ -864,7 +875,7 @@ def lot(market: uint256, is_long: bool, index: uint256) -> Lot:
     """
     @notice One lot of an estate, `index` from `first_lot` below `lot_count`.
     """
-    return self._lots[market][is_long][index]
+    return self._unpack(self._lots[market][is_long][index])
 
 
 @view

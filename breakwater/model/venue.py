@@ -1983,7 +1983,7 @@ class Liquidator(Owned):
         require(margin.equity < 0, "liquidator: tranche not below zero")
         for market in self.venue.ledger.accounts[house.tranche_account].markets:
             if house.settlement_account[market]:
-                house.close_settled(sender, house.tranche_account, market)
+                self._close_at_settlement(house.tranche_account, market)
         self._wind_up(house.tranche_account, -margin.equity)
         return False
 

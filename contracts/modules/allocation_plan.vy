@@ -42,6 +42,7 @@
 from ..interfaces import IClearinghouse
 from ..interfaces import IRanking
 from ..interfaces import IScore
+from . import scoring
 
 BY_PROFIT: constant(uint256) = 0
 BY_SIZE: constant(uint256) = 1
@@ -296,7 +297,8 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     row.account = account
     row.pnl = position.size * convert(query.mark, int256) + position.quote
     row.equity = convert(min(max(margin.equity, 1), MAX_EQUITY), uint256)
-    score: uint256 = staticcall IScore(query.score).score(
+    score: uint256 = scoring.score(
+        query.score,
         IScore.Standing(
             is_long=query.winners_long,
             notional=row.size * query.mark,
@@ -305,7 +307,7 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
             equity=margin.equity,
             cash=staticcall clearinghouse.cash(account),
             maintenance=margin.maintenance,
-        )
+        ),
     )
     if score != 0:
         row.limit = limit

@@ -80,7 +80,7 @@ class Market:
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
-        config = VenueConfig(min_interval=0, max_step=0)
+        config = VenueConfig(min_interval=1, max_step=0)
         self.venue = Venue.deploy(engine, config)
         self.venue.add_market("X", 2, 20, units.usdc("10"), 1_000_000)
         self.ids: dict[str, int] = {}

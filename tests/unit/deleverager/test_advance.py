@@ -88,6 +88,7 @@ def test_a_fill_and_its_round_are_receipted_exactly(
             "score": score,
             "rank": 1,
             "haircut": 40 * USDC,
+            "exact": True,
         }
     ]
     nothing = {"surplus": 0, "residual": 0, "insurance": 0, "uninsured": 0}

@@ -1,0 +1,170 @@
+"""A real venue with very many accounts: its book is `BulkBook`, which trades for many at a time.
+
+Owns the deployment and the population; the tests and the benchmark drive the same one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, Final, NamedTuple
+
+from breakwater import artifacts, contract
+from breakwater.contract import Contract, Event
+from breakwater.engine.base import Engine
+from breakwater.model import ranking
+from breakwater.venue import FORMULAS, Venue, VenueConfig
+
+USDC: Final = 10**6
+LAST: Final = 2**256 - 1
+"""In a row: the account opened last."""
+
+
+class Row(NamedTuple):
+    """One trade against the maker; account 0 opens one with `cash` first."""
+
+    account: int
+    market: int
+    is_buy: bool
+    size: int
+    price: int
+    cash: int
+
+
+class BulkVenue(Venue):
+    """The venue with a book that is only there to populate it."""
+
+    NAMES: ClassVar[dict[str, str]] = Venue.NAMES | {"order_book": "BulkBook"}
+
+
+class Crowd:
+    """A venue with markets of the given first prices, a maker with boundless money, and whoever
+    `trade` puts there."""
+
+    def __init__(
+        self, engine: Engine, prices: Sequence[int], config: VenueConfig | None = None
+    ) -> None:
+        self.engine = engine
+        self.venue = BulkVenue.deploy(
+            engine, config or VenueConfig(min_interval=1, max_step=0, engine="index")
+        )
+        self.book = self.venue.order_book
+        self.house = self.venue.clearinghouse
+        self.index = self.venue.contracts["index_ranking"]
+        self.prices = list(prices)
+        for i, price in enumerate(prices):
+            self.venue.add_market(f"M{i}", 2, 50, 0, price)
+        self.maker = self.venue.open_account(engine.actor("maker"), 2**70)
+        self.venue.usdc.send("mint", self.book, 2**79, sender=engine.actor("maker"))
+        self.book.send("fund", self.venue.usdc, 2**78, sender=engine.actor("maker"))
+        self.scores = {"hyperliquid_docs": self.venue.score}
+        self.scores["return_x_leverage"] = self._deploy("ReturnXLeverage")
+        self.index.send(
+            "set_formula",
+            self.scores["return_x_leverage"],
+            FORMULAS["return_x_leverage"],
+            sender=self.venue.owner,
+        )
+
+    def _deploy(self, name: str, *args: object) -> Contract:
+        made = artifacts.load()[name]
+        return contract.deploy(
+            self.engine,
+            made.name,
+            made.abi,
+            made.bytecode,
+            args,
+            sender=self.venue.owner,
+            decoder=self.venue.decoder,
+        )
+
+    def trade(self, rows: Iterable[Row], page: int = 20) -> list[int]:
+        """Trades the rows and gives the accounts that were opened, in order."""
+        rows = list(rows)
+        first = self.house.call("account_count") + 1
+        for start in range(0, len(rows), page):
+            self.book.send("trade", self.maker, rows[start : start + page], sender=self.venue.owner)
+        return list(range(first, self.house.call("account_count") + 1))
+
+    def set_mark(self, *prices: int) -> None:
+        self.prices = list(prices)
+        self.venue.set_prices(self.prices)
+
+    def configure(self, engine: str, score: str, close: int) -> None:
+        """Ranking engine, score and close rule, by the owner."""
+        owner = self.venue.owner
+        self.venue.deleverager.send("set_policy", self.scores[score], close, sender=owner)
+        ranking = self.venue.contracts[f"{engine}_ranking"]
+        self.venue.deleverager.send("set_engine", ranking, ranking, sender=owner)
+
+    def holders(self, market: int, is_long: bool) -> list[ranking.Holder]:
+        """Everyone on a side, from chain state."""
+        count = self.house.call("holder_count", market, is_long)
+        ids = [self.house.call("holder_at", market, is_long, i) for i in range(count)]
+        return [
+            ranking.Holder(row.account, position.size, position.quote, row.equity)
+            for row, position in zip(
+                self.venue.rows(ids), self.venue.positions(market, ids), strict=True
+            )
+        ]
+
+    def liquidate(self, account: int, steps: Iterable[int]) -> list[Event]:
+        """Liquidates an account, then advances the round until it ends; `steps` for each call.
+        Returns the receipts of all fills, and the number of calls in `calls`."""
+        steps = iter(steps)
+        keeper = self.engine.actor("keeper")
+        txs = [self.venue.liquidator.send("liquidate", account, next(steps), sender=keeper)]
+        while self.venue.deleverager.call("is_busy"):
+            txs.append(self.venue.deleverager.send("advance", next(steps), sender=keeper))
+            assert len(txs) < 20_000, "the round does not end"
+        self.txs = txs
+        return [event for tx in txs for event in tx.all("Deleveraged")]
+
+    def demand(self, fills: Sequence[Event], close: int, previous: int) -> ranking.Demand:
+        """What the first lot of these receipts asked for."""
+        first = fills[0]
+        price = Fraction(abs(first.lot_worth), first.lot_size) if close == 0 else Fraction(previous)
+        return ranking.Demand(first.is_long, first.lot_size, price, first.mark)
+
+
+def crowd_rows(
+    draw: random.Random, count: int, market: int, price: int, other: int, multi: float
+) -> list[Row]:
+    """Random positions around a price: of all leverages and sizes, with profit taken or losses
+    realised, on both sides, some in `other` (a market and its price) too."""
+    rows = []
+    for _ in range(count):
+        entry = max(1, round(price * draw.choice([draw.uniform(0.4, 2.2), draw.gauss(1, 0.05)])))
+        size = draw.choice([1, draw.randint(1, 50), draw.randint(1, 5_000)])
+        is_buy = draw.random() < 0.5
+        leverage = draw.choice([draw.uniform(1, 50), draw.uniform(0.1, 3), draw.uniform(20, 500)])
+        cash = max(1, round(size * entry / leverage))
+        rows.append(Row(0, market, is_buy, size, entry, cash))
+        kind = draw.random()
+        if kind < 0.15 and size > 1:
+            # A part of it closed again, at a loss or a profit: cash of either sign.
+            part = draw.randint(1, size - 1)
+            rows.append(
+                Row(LAST, market, not is_buy, part, round(entry * draw.uniform(0.7, 1.4)), 0)
+            )
+        elif kind < 0.2:
+            # Added to off tick.
+            rows.append(
+                Row(LAST, market, is_buy, draw.randint(1, 9), entry + draw.randint(0, 9), 0)
+            )
+        elif kind < 0.25:
+            rows.append(Row(LAST, market, not is_buy, size + draw.randint(1, 99), entry, 0))
+        if draw.random() < multi:
+            rows.append(
+                Row(LAST, other, draw.random() < 0.5, draw.randint(1, 500), price + 7, cash)
+            )
+            if draw.random() < 0.3:
+                # And out of it again, or out of the first.
+                rows.append(Row(LAST, other, rows[-1].is_buy ^ True, rows[-1].size, price, 0))
+    return rows
+
+
+def events_as_victims(fills: Sequence[Any]) -> list[tuple[int, int, int]]:
+    """Account, lots and score of each receipt."""
+    return [(e.winner, e.size, e.score) for e in fills]

@@ -1,0 +1,80 @@
+# pragma version ~=0.4.3
+"""
+@title GridProbe
+@license AGPL-3.0-only
+@notice Shows `modules/rank_grid.vy` to its tests. Owns nothing.
+@custom:kill Nothing to halt: it only computes.
+"""
+from ..modules import rank_grid
+
+
+@pure
+@external
+def bucket_of(size: int256, quote: int256, index: int256, cash: int256) -> uint256:
+    return rank_grid.bucket_of(size, quote, index, cash)
+
+
+@pure
+@external
+def edges(code: uint256) -> (uint256, uint256, int256):
+    """
+    @notice E of a bucket, from and below, and the least m.
+    """
+    low: uint256 = 0
+    high: uint256 = 0
+    low, high = rank_grid.bucket_edges(code >> 16, (code >> 8) & 255, code & 255)
+    return low, high, rank_grid.margin_of((code >> 8) & 255)
+
+
+@pure
+@external
+def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
+    """
+    @notice The bound of a bucket, and that of its cell at the bucket's margin.
+    """
+    cell: uint256 = code >> 16
+    band: uint256 = (code >> 8) & 255
+    margin: int256 = rank_grid.margin_of(band)
+    low: uint256 = 0
+    high: uint256 = 0
+    low, high = rank_grid.bucket_edges(cell, band, code & 255)
+    bucket: uint256 = rank_grid.upper_bound(prices, low, high, margin)
+    low, high = rank_grid.cell_edges(cell)
+    return bucket, rank_grid.upper_bound(prices, low, high, margin)
+
+
+@pure
+@external
+def best_is_at_an_edge_or_turn(
+    cell: uint256, band: uint256, prices: rank_grid.Prices
+) -> (uint256, uint256):
+    """
+    @notice Highest bound of all buckets of a band in a cell, and of those where it is looked for:
+            the first one, the last one (longs), the two next to the turning point (shorts).
+    """
+    margin: int256 = rank_grid.margin_of(band)
+    start: uint256 = 0
+    end: uint256 = 0
+    start, end = rank_grid.cell_edges(cell)
+    ticks: uint256 = rank_grid.ticks_below(cell, band, end, True)
+    turn: uint256 = min(
+        ticks,
+        rank_grid.ticks_below(
+            cell, band, rank_grid.turning_point(prices, margin) + 1, True
+        ),
+    )
+    best: uint256 = 0
+    found: uint256 = 0
+    for tick: uint256 in range(ticks, bound=256):
+        low: uint256 = 0
+        high: uint256 = 0
+        low, high = rank_grid.bucket_edges(cell, band, tick)
+        bound: uint256 = rank_grid.upper_bound(prices, low, high, margin)
+        best = max(best, bound)
+        if (
+            tick == 0
+            or (prices.is_long and tick + 1 == ticks)
+            or (not prices.is_long and (tick == turn or tick + 1 == turn))
+        ):
+            found = max(found, bound)
+    return best, found

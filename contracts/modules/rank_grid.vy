@@ -1,0 +1,310 @@
+# pragma version ~=0.4.3
+"""
+@title rank_grid
+@license AGPL-3.0-only
+@notice Where a position is filed for ranking, and the highest score that anyone filed there can
+        have. Owns no storage.
+
+            E        entry price, |quote| / size, ticks
+            m        margin fraction at entry, (cash + size * index / 10^9) / |quote|, signed: the
+                     cash as it would be had funding never been settled, so settling moves nothing
+            p        mark
+            p'       mark less the funding index: equity per lot = m * E + s * (p' - E), s = +1 for
+                     a long and -1 for a short
+            cell     the first four bits of E (240 of them)
+            band     m from below: 79 of negative m, 177 of others, by the first five bits of m
+            bucket   a cell's share of up to 256 ticks of E, within a band; finer where m is small
+
+        Both are read off the leading bits of a number, so a bucket's edges are exact integers: E in
+        1/256 ticks, m in 1/65536.
+
+        Why a bound is never below a score of its bucket. A position is filed with one micro-USDC
+        less cash than it has, and equity on chain is rounded down by less than that, so its equity
+        per lot is at least e = m E + s (p' - E) at its true E and the lower edge m of its band. A
+        score falls as equity rises, so the highest one in the bucket is that of an E at m. e is
+        linear in E: above zero at both ends it is so between them, else the bound is infinite.
+        Above zero, in E,
+
+            docs, long            p^2 / (E e)          convex: highest at an end
+            docs, short           E / e                monotone: highest at an end
+            return x lev., long   p (p - E) / (E e)    falls, or falls then rises: at an end
+            return x lev., short  p (E - p) / (E e)    rises, then falls from E* on: at an end, or
+                                                       at E* = p + sqrt(p (c p - p') / c), c = 1 + m,
+                                                       where it is p / (2 c p - p' + 2 sqrt(c p (c p - p')))
+
+        and each is rounded up (one is added to what is rounded down). That needs p' > 0, and c > 0 for a short; else the bound is infinite.
+"""
+from . import bits
+
+# Nowhere in the grid: ranked apart, one by one.
+APART: constant(uint256) = max_value(uint256)
+# No score is known to be above the bucket's.
+INFINITE: constant(uint256) = 2**192 - 1
+
+# How a score contract computes; UNKNOWN has no bound.
+UNKNOWN: constant(uint256) = 0
+DOCS: constant(uint256) = 1
+RETURN_X_LEVERAGE: constant(uint256) = 2
+
+SCALE: constant(int256) = 10**9
+# 10^18 in 2^-16.
+ONE_16: constant(uint256) = 10**18 << 16
+# Bands of negative m: 15 by doubling from 1 on, 64 equal ones below 1.
+NEGATIVE: constant(uint256) = 79
+# Least m, -2^15, in 1/65536; the top band's, 4, in 1/4096.
+MAX_DEBT: constant(int256) = 2**31
+TOP: constant(uint256) = 2**14
+TOP_BAND: constant(uint256) = 255
+MAX_ENTRY: constant(uint256) = 2**32
+
+
+struct Prices:
+    formula: uint256
+    is_long: bool
+    # p in 1/256 ticks; p' in 2^-24 ticks, rounded against the winner.
+    mark: uint256
+    equity_mark: int256
+    # Close price in 1/256 ticks, rounded so that nobody in profit there is left out.
+    limit: uint256
+
+
+@pure
+@internal
+def bucket_of(size: int256, quote: int256, index: int256, cash: int256) -> uint256:
+    """
+    @notice cell * 2^16 + band * 2^8 + tick of a position of `size` signed lots, `quote` and `cash`
+            in micro-USDC, settled at `index`; APART if it is off the grid.
+    @dev The ledger's bounds (size < 2^55, quote < 2^79, index < 2^71, cash < 2^127) keep every
+         product below 2^200: nothing here can revert.
+    """
+    if size == 0 or quote == 0 or (size > 0) == (quote > 0):
+        return APART
+    entry_notional: uint256 = convert(abs(quote), uint256)
+    entry: uint256 = entry_notional * 256 // convert(abs(size), uint256)
+    if entry == 0 or entry >= MAX_ENTRY:
+        return APART
+    # One micro-USDC less than there is.
+    free: int256 = (cash - 1) * SCALE + size * index
+    spread: int256 = convert(entry_notional, int256) * SCALE
+    margin: int256 = free * 65_536 // spread
+    if margin * spread > free * 65_536:
+        margin -= 1
+    if margin < -MAX_DEBT:
+        return APART
+    band: uint256 = self._band(margin)
+    cell: uint256 = 0
+    shift_: uint256 = 0
+    cell, shift_ = self._cell(entry)
+    fine: uint256 = min(self._fineness(band), shift_)
+    tick: uint256 = (entry >> (shift_ - fine)) & ((1 << fine) - 1)
+    return (cell << 16) | (band << 8) | tick
+
+
+@pure
+@internal
+def _band(margin: int256) -> uint256:
+    if margin < 0:
+        debt: uint256 = convert(-margin, uint256)
+        if debt <= 65_536:
+            # 1 .. 65536 in steps of 1024: band 78 down to 15.
+            return NEGATIVE - 1 - (debt - 1) // 1_024
+        # (2^16, 2^17] is band 14, and so on down to 0.
+        return 14 - (bits.highest(debt - 1) - 16)
+    amount: uint256 = convert(margin, uint256) >> 4
+    if amount >= TOP:
+        return TOP_BAND
+    if amount < 32:
+        return NEGATIVE + amount
+    shift_: uint256 = bits.highest(amount) - 4
+    return NEGATIVE + (shift_ << 4) + (amount >> shift_)
+
+
+@pure
+@internal
+def margin_of(band: uint256) -> int256:
+    """
+    @notice The least m of a band, in 1/65536.
+    """
+    if band < 15:
+        return -convert(1 << (31 - band), int256)
+    if band < NEGATIVE:
+        return -convert((NEGATIVE - band) * 1_024, int256)
+    if band == TOP_BAND:
+        return convert(TOP << 4, int256)
+    low: uint256 = band - NEGATIVE
+    if low >= 32:
+        low = ((low & 15) | 16) << ((low >> 4) - 1)
+    return convert(low << 4, int256)
+
+
+@pure
+@internal
+def _fineness(band: uint256) -> uint256:
+    """
+    @notice Bits of E below the cell's: one for each halving of m from 4 on, so that the error of E
+            is in proportion to m; at most 8.
+    """
+    if band < NEGATIVE:
+        return 5
+    # Band 79 + 16 j + r holds numbers whose highest bit is j + 3 (j > 0); m = 1 has bit 12.
+    return min(8, 10 - min((band - NEGATIVE) >> 4, 10))
+
+
+@pure
+@internal
+def _cell(number: uint256) -> (uint256, uint256):
+    """
+    @notice The first four bits of a number as an index, and how many bits are left.
+    """
+    if number < 16:
+        return number, 0
+    shift_: uint256 = bits.highest(number) - 3
+    return (shift_ << 3) + (number >> shift_), shift_
+
+
+@pure
+@internal
+def _low(cell: uint256) -> (uint256, uint256):
+    """
+    @notice The least number of a cell, and how many bits are left.
+    """
+    if cell < 16:
+        return cell, 0
+    shift_: uint256 = (cell >> 3) - 1
+    return ((cell & 7) | 8) << shift_, shift_
+
+
+@pure
+@internal
+def cell_edges(cell: uint256) -> (uint256, uint256):
+    """
+    @notice E of a cell, from and below, in 1/256 ticks.
+    """
+    low: uint256 = 0
+    shift_: uint256 = 0
+    low, shift_ = self._low(cell)
+    return low, low + (1 << shift_)
+
+
+@pure
+@internal
+def bucket_edges(cell: uint256, band: uint256, tick: uint256) -> (uint256, uint256):
+    """
+    @notice E of a bucket, from and below, in 1/256 ticks.
+    """
+    low: uint256 = 0
+    shift_: uint256 = 0
+    low, shift_ = self._low(cell)
+    width: uint256 = shift_ - min(self._fineness(band), shift_)
+    low += tick << width
+    return low, low + (1 << width)
+
+
+@pure
+@internal
+def ticks_below(cell: uint256, band: uint256, entry: uint256, from_below: bool) -> uint256:
+    """
+    @notice How many ticks of a band in a cell begin below `entry` (1/256 ticks), or (not
+            `from_below`) end at or below it.
+    """
+    low: uint256 = 0
+    shift_: uint256 = 0
+    low, shift_ = self._low(cell)
+    if entry <= low:
+        return 0
+    width: uint256 = shift_ - min(self._fineness(band), shift_)
+    if from_below:
+        return (entry - low + (1 << width) - 1) >> width
+    return (entry - low) >> width
+
+
+@pure
+@internal
+def turning_point(prices: Prices, margin: int256) -> uint256:
+    """
+    @notice E* of a short by return x leverage, 1/256 ticks, rounded down; 0 if there is none.
+    """
+    if prices.is_long or prices.formula != RETURN_X_LEVERAGE or margin <= -65_536:
+        return 0
+    c: uint256 = convert(65_536 + margin, uint256)
+    over: int256 = convert(c * prices.mark, int256) - prices.equity_mark
+    if over <= 0 or prices.equity_mark <= 0:
+        return 0
+    return prices.mark + isqrt(prices.mark * convert(over, uint256) // c)
+
+
+@pure
+@internal
+def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> uint256:
+    """
+    @notice No position with E in [low, high), in profit at the close price and filed at `margin` or
+            above, has a higher score. 0: nobody there is in profit at the close price.
+    """
+    a: uint256 = low
+    b: uint256 = high
+    if prices.is_long:
+        if a >= prices.limit:
+            return 0
+        b = min(b, prices.limit)
+    else:
+        if b <= prices.limit:
+            return 0
+        a = max(a, prices.limit)
+    if prices.formula == UNKNOWN or prices.equity_mark <= 0:
+        return INFINITE
+    if not prices.is_long and margin <= -65_536:
+        return INFINITE
+    # e at E, 2^-24 ticks: slope * E - p' for a short, p' - slope * E for a long.
+    c: int256 = 65_536 - margin if prices.is_long else 65_536 + margin
+    at_a: int256 = c * convert(a, int256) - prices.equity_mark
+    at_b: int256 = c * convert(b, int256) - prices.equity_mark
+    if prices.is_long:
+        at_a = -at_a
+        at_b = -at_b
+    if at_a <= 0 or at_b <= 0:
+        return INFINITE
+    e: uint256 = convert(at_a, uint256)
+    f: uint256 = convert(at_b, uint256)
+    # A score may be rounded up to 1, but not below it.
+    bound: uint256 = 1
+    mark: uint256 = prices.mark
+    if prices.formula == DOCS:
+        if prices.is_long:
+            square: uint256 = mark * mark * ONE_16
+            bound = max(1 + square // (a * e), 1 + square // (b * f))
+        else:
+            # p' > 0: it falls with E.
+            bound = 1 + a * ONE_16 // e
+    elif prices.is_long:
+        if a < mark:
+            bound = 1 + mark * (mark - a) * ONE_16 // (a * e)
+        if b < mark:
+            bound = max(bound, 1 + mark * (mark - b) * ONE_16 // (b * f))
+    else:
+        if a > mark:
+            bound = 1 + mark * (a - mark) * ONE_16 // (a * e)
+        if b > mark:
+            bound = max(bound, 1 + mark * (b - mark) * ONE_16 // (b * f))
+            bound = max(bound, self._peak(prices, a, b, convert(c, uint256)))
+    return min(bound, INFINITE)
+
+
+@pure
+@internal
+def _peak(prices: Prices, a: uint256, b: uint256, c: uint256) -> uint256:
+    """
+    @notice Return x leverage of a short at E*, if that lies between a and b; else 0.
+    """
+    whole: int256 = convert(c * prices.mark, int256)
+    over: int256 = whole - prices.equity_mark
+    if over <= 0:
+        return 0
+    # Of c (E - p)^2 against p (c p - p'), in 2^-32.
+    turn: uint256 = prices.mark * convert(over, uint256)
+    if a > prices.mark and c * (a - prices.mark) ** 2 >= turn:
+        return 0
+    if c * (b - prices.mark) ** 2 <= turn:
+        return 0
+    root: uint256 = isqrt(convert(whole * over, uint256))
+    spread: int256 = whole + over + convert(2 * root, int256)
+    return 1 + prices.mark * ONE_16 // convert(spread, uint256)

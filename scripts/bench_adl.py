@@ -1,0 +1,221 @@
+"""`ape run bench_adl`: gas of whole ADL rounds by ranking engine, score, side, holders and victims.
+
+Writes out/bench/adl.json. Every figure is from receipts of an anvil of its own, so each transaction
+meets cold storage; a row counts all transactions from the liquidation that opens the round to the
+last fill: wind-up, estate, ranking, closes and receipts. Positions are real trades, many to a
+transaction. A small round is played in the market first: the first one ever creates the words that
+all later ones change, about 150,000 gas once. The scan is measured as far as `--scan-up-to` holders
+and extrapolated beyond: such rows say `measured: false`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from eth_utils.crypto import keccak
+
+from breakwater.artifacts import ROOT
+from breakwater.bulk import Crowd, Row
+from breakwater.engine import EngineError
+from breakwater.engine.rpc import RpcEngine, start_anvil
+from breakwater.files import replace_text
+from breakwater.model import ranking
+
+PRICE: Final = 1_000_000
+MARKET: Final = 0
+SCORES: Final[tuple[ranking.ScoreRule, ...]] = ("hyperliquid_docs", "return_x_leverage")
+TOUCH: Final = keccak(text="touch(uint256,uint256,uint256,uint256,int256)")[:4].hex()
+
+
+class Population:
+    """`count` holders of one side around the price, entries normal within 15%, leverage 1 to 25."""
+
+    def __init__(self, crowd: Crowd, count: int, is_long: bool, seed: int) -> None:
+        draw = random.Random(seed)
+        self.crowd = crowd
+        self.is_long = is_long
+        self.rows = []
+        for _ in range(count):
+            entry = round(PRICE * min(2.5, max(0.3, draw.gauss(1, 0.15))))
+            size = draw.randint(20, 2_000)
+            cash = max(1, round(size * entry / draw.uniform(1, 25)))
+            self.rows.append(Row(0, MARKET, is_long, size, entry, cash))
+        self.accounts = crowd.trade(self.rows, page=24)
+
+    def lots(self, victims: int, mark: int, price: int, score: ranking.ScoreRule) -> int:
+        """Lots of a bankrupt that take exactly the first `victims`; 0 if there are not as many."""
+        side = 1 if self.is_long else -1
+        holders = [
+            ranking.Holder(
+                account,
+                side * row.size,
+                -side * row.size * row.price,
+                row.cash + side * row.size * (mark - row.price),
+            )
+            for account, row in zip(self.accounts, self.rows, strict=True)
+        ]
+        demand = ranking.Demand(not self.is_long, 1, Fraction(price), mark)
+        best = ranking.order(holders, demand, score)[:victims]
+        return sum(abs(holder.size) for holder, _, _ in best) if len(best) == victims else 0
+
+
+def rounds(
+    crowd: Crowd, people: Population, engine: str, victims: Sequence[int], scores: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
+    """One row for each score and number of victims; the chain is as before after each."""
+    bankrupt_long = not people.is_long
+    mark = PRICE * 9 // 10 if bankrupt_long else PRICE * 11 // 10
+    close = PRICE * 98 // 100 if bankrupt_long else PRICE * 102 // 100
+    for score, count in itertools.product(scores, victims):
+        lots = people.lots(count, mark, close, score)
+        if lots == 0:
+            continue
+        snap = crowd.engine.snapshot()
+        crowd.configure(engine, score, 0)
+        (account,) = crowd.trade([Row(0, MARKET, bankrupt_long, lots, PRICE, lots * PRICE // 50)])
+        crowd.set_mark(mark)
+        fills = crowd.liquidate(account, itertools.repeat(256))
+        used = [tx.receipt.gas_used or 0 for tx in crowd.txs]
+        crowd.engine.revert(snap)
+        if len(fills) != count:
+            raise click.ClickException(f"{len(fills)} fills where {count} were due")
+        yield {
+            "engine": engine,
+            "score": score,
+            "side": "long" if people.is_long else "short",
+            "accounts": len(people.rows),
+            "victims": count,
+            "gas_total": sum(used),
+            "gas_max_tx": max(used),
+            "transactions": len(used),
+            "exact": all(fill.exact for fill in fills),
+            "measured": True,
+        }
+
+
+def filing(crowd: Crowd, people: Population, tries: int) -> dict[str, Any]:
+    """Gas of the index alone when an account is touched: each a trade by itself, from its trace."""
+    draw = random.Random(7)
+    changed: list[int] = []
+    stayed: list[int] = []
+    snap = crowd.engine.snapshot()
+    for _ in range(tries):
+        place = draw.randrange(len(people.rows))
+        account, row = people.accounts[place], people.rows[place]
+        size = draw.choice([1, row.size])
+        before = crowd.index.call("bucket_of", account)
+        crowd.trade([Row(account, MARKET, row.is_buy, size, PRICE, 0)])
+        after = crowd.index.call("bucket_of", account)
+        (stayed if before == after else changed).append(_touch_gas(crowd, account))
+    crowd.engine.revert(snap)
+    return {
+        "changed": {"max": max(changed), "mean": sum(changed) // len(changed)},
+        "stayed": {"max": max(stayed), "mean": sum(stayed) // len(stayed)},
+        "note": "first access to the index's address, 2,600, is not in these",
+    }
+
+
+def _touch_gas(crowd: Crowd, account: int) -> int:
+    """Gas of the index's `touch` of the account in the last transaction."""
+    engine: Any = crowd.engine
+    block = engine._rpc("eth_getBlockByNumber", hex(engine.block_number), False)
+    trace = engine._rpc(
+        "debug_traceTransaction", block["transactions"][0], {"tracer": "callTracer"}
+    )
+    found = []
+    stack = [trace]
+    while stack:
+        call = stack.pop()
+        stack += call.get("calls", [])
+        data = call.get("input", "")[2:]
+        if data[:8] == TOUCH and int(data[8:72], 16) == account:
+            found.append(int(call["gasUsed"], 16))
+    return found[-1]
+
+
+def extrapolated(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """The scan beyond what was measured: a straight line through its two largest sizes."""
+    out = []
+    scans = [row for row in rows if row["engine"] == "scan"]
+    kinds = sorted({(row["score"], row["side"], row["victims"]) for row in scans})
+    for score, side, victims in kinds:
+        seen = [r for r in scans if (r["score"], r["side"], r["victims"]) == (score, side, victims)]
+        if len(seen) < 2:
+            continue
+        low, high = sorted(seen, key=lambda row: int(row["accounts"]))[-2:]
+        slope = (high["gas_total"] - low["gas_total"]) / (high["accounts"] - low["accounts"])
+        for size in sizes:
+            if size > high["accounts"]:
+                total = round(high["gas_total"] + slope * (size - high["accounts"]))
+                used = -(-total // high["gas_max_tx"])
+                out.append(
+                    high
+                    | {"accounts": size, "gas_total": total, "transactions": used}
+                    | {"measured": False}
+                )
+    return out
+
+
+def _one_population(
+    engine: RpcEngine, count: int, is_long: bool, scan_up_to: int, victims: Sequence[int]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    crowd = Crowd(engine, [PRICE])
+    for bankrupt_long in (True, False):
+        _small_round(crowd, bankrupt_long)
+    crowd.set_mark(PRICE)
+    people = Population(crowd, count, is_long, seed=count)
+    rows = list(rounds(crowd, people, "index", victims, SCORES))
+    if count <= scan_up_to:
+        rows += rounds(crowd, people, "scan", victims, SCORES[:1])
+    return rows, filing(crowd, people, 60)
+
+
+def _small_round(crowd: Crowd, bankrupt_long: bool) -> None:
+    """One lot of a bankrupt against the maker, who took the other side."""
+    crowd.set_mark(PRICE)
+    (account,) = crowd.trade([Row(0, MARKET, bankrupt_long, 1, PRICE, PRICE // 50)])
+    crowd.set_mark(PRICE * 9 // 10 if bankrupt_long else PRICE * 11 // 10)
+    crowd.liquidate(account, itertools.repeat(256))
+
+
+@click.command()
+@click.option("--sizes", default="100,1000,10000", help="Holders of the winners' side.")
+@click.option("--victims", default="1,10,100", help="Winners that each round closes.")
+@click.option("--scan-up-to", default=1_000, help="Holders up to which the scan is measured.")
+@click.option("--side", "sides", type=click.Choice(["both", "long", "short"]), default="both")
+def cli(sizes: str, victims: str, scan_up_to: int, sides: str) -> None:
+    """Measure whole ADL rounds and write out/bench/adl.json."""
+    counts = [int(word) for word in sizes.split(",")]
+    many = [int(word) for word in victims.split(",")]
+    rows: list[dict[str, Any]] = []
+    filed: dict[str, Any] = {}
+    for count in counts:
+        for is_long in (False, True) if sides == "both" else (sides == "long",):
+            began = time.monotonic()
+            try:
+                # A node for each: anvil grows slower with its chain.
+                with start_anvil() as engine:
+                    found, filed = _one_population(engine, count, is_long, scan_up_to, many)
+            except EngineError as error:
+                raise click.ClickException(str(error)) from None
+            rows += found
+            for row in found:
+                click.echo(
+                    f"{row['engine']:5} {row['score']:17} {row['side']:5} "
+                    f"{row['accounts']:>7,} holders {row['victims']:>3} victims "
+                    f"{row['gas_total']:>11,} gas in {row['transactions']}"
+                )
+            click.echo(f"  {time.monotonic() - began:.0f} s; filing {json.dumps(filed)}")
+    rows += extrapolated(rows, counts)
+    path = ROOT / "out" / "bench" / "adl.json"
+    Path(path.parent).mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps({"rows": rows, "filing": filed}, indent=2) + "\n")
+    click.echo(f"written: {path.relative_to(ROOT)}")

@@ -1,0 +1,132 @@
+"""The grid of the index: nobody's score is above the bound of the bucket in which it is filed.
+
+Random positions of any leverage, dust to 2^40 lots, cash of either sign, funding that was settled
+and funding that was not, at random marks and close prices, compared in integers. BREAKWATER_LONG=1
+tries fifty times as many.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from fractions import Fraction
+from math import ceil, floor
+
+import pytest
+
+from breakwater import artifacts, contract
+from breakwater.contract import Contract
+from breakwater.engine.revm import RevmEngine
+from breakwater.model import ranking
+
+LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
+TRIES = 150_000 if LONG else 3_000
+SCALE = 10**9
+INFINITE, APART = 2**192 - 1, 2**256 - 1
+FORMULA: dict[ranking.ScoreRule, int] = {"hyperliquid_docs": 1, "return_x_leverage": 2}
+
+
+@pytest.fixture(scope="module")
+def grid() -> Contract:
+    engine = RevmEngine()
+    made = artifacts.load()["GridProbe"]
+    sender = engine.actor("owner")
+    return contract.deploy(engine, made.name, made.abi, made.bytecode, (), sender=sender)
+
+
+def prices(
+    rule: ranking.ScoreRule, is_long: bool, mark: int, index: int, close: Fraction
+) -> tuple[int | bool, ...]:
+    """As the engine rounds them: against the winner, and the limit outward."""
+    shifted = Fraction(mark * 2**24) - Fraction(index * 2**24, SCALE)
+    return (
+        FORMULA[rule],
+        is_long,
+        mark * 256,
+        floor(shifted) if is_long else ceil(shifted),
+        ceil(close * 256) if is_long else floor(close * 256),
+    )
+
+
+def equity(size: int, quote: int, settled: int, cash: int, mark: int, index: int) -> int:
+    """As the clearinghouse counts it: what is owed is rounded up."""
+    return cash + size * mark + quote - -(-size * (index - settled) // SCALE)
+
+
+def test_no_score_is_above_the_bound_of_its_bucket(grid: Contract) -> None:
+    draw = random.Random(20251010)
+    seen = finite = tight = 0
+    for _ in range(TRIES):
+        mark = draw.choice(
+            [draw.randint(1, 60), draw.randint(1_000, 9_000), draw.randint(1, 2**22)]
+        )
+        is_long = draw.random() < 0.5
+        entry = max(1, round(mark * draw.choice([draw.uniform(0.3, 3), draw.gauss(1, 0.03)])))
+        lots = draw.choice([1, draw.randint(1, 20), draw.randint(1, 10**5), draw.randint(1, 2**40)])
+        # Off tick, as after adding and closing in part.
+        notional = lots * entry + draw.choice([0, draw.randint(0, lots)])
+        size, quote = (lots, -notional) if is_long else (-lots, notional)
+        settled = round(mark * draw.choice([0, draw.gauss(0, 0.02), draw.gauss(0, 0.5)]) * SCALE)
+        index = settled + round(mark * draw.choice([0, draw.gauss(0, 0.01)]) * SCALE)
+        # Cash that leaves an equity of a leverage from 1 to 1,000, or just any.
+        wanted = max(1, round(lots * mark / 10 ** draw.uniform(-0.5, 3)))
+        cash = wanted - equity(size, quote, settled, 0, mark, index) + draw.randint(-1, 1)
+        if draw.random() < 0.3:
+            cash = round(notional * draw.uniform(-0.9, 2))
+        close = mark * Fraction(draw.randint(900_000, 1_100_000), 10**6)
+        code = grid.call("bucket_of", size, quote, settled, cash)
+        assert code != APART
+        low, high, least = grid.call("edges", code)
+        assert low * lots <= notional * 256 < high * lots, "GRID: entry outside of its bucket"
+        free = Fraction((cash - 1) * SCALE + size * settled, SCALE)
+        assert Fraction(least, 65_536) * notional <= free, "GRID: margin below its band"
+        holder = ranking.Holder(1, size, quote, equity(size, quote, settled, cash, mark, index))
+        if size * close + quote <= 0:
+            continue
+        for rule in FORMULA:
+            asked = prices(rule, is_long, mark, index, close)
+            bucket, cell = grid.call("bounds", code, asked)
+            score = ranking.score(holder, mark, rule)
+            assert bucket == INFINITE or score <= bucket, f"BOUND: {rule} {score} > {bucket}"
+            assert bucket <= cell, "BOUND: a bucket above its cell"
+            seen += 1
+            finite += bucket != INFINITE
+            tight += bucket != INFINITE and score * 3 > bucket * 2
+    # The bounds say something: most are finite, and close to the score.
+    assert seen > TRIES / 2 and finite > seen * 0.6 and tight > finite * 0.5, (seen, finite, tight)
+
+
+def test_the_highest_bound_of_a_band_is_where_it_is_looked_for(grid: Contract) -> None:
+    draw = random.Random(7)
+    for _ in range(TRIES // 10):
+        mark = draw.randint(1_000, 2**20)
+        is_long = draw.random() < 0.5
+        rule = draw.choice(list(FORMULA))
+        index = round(mark * draw.choice([0, draw.gauss(0, 0.05)]) * SCALE)
+        close = mark * Fraction(draw.randint(900_000, 1_100_000), 10**6)
+        entry = max(1, round(mark * draw.uniform(0.5, 2)))
+        cash = round(1_000 * entry * draw.choice([draw.uniform(0, 0.1), draw.uniform(-0.2, 1)]))
+        size, quote = (1_000, -1_000 * entry) if is_long else (-1_000, 1_000 * entry)
+        code = grid.call("bucket_of", size, quote, 0, cash)
+        asked = prices(rule, is_long, mark, index, close)
+        limit = asked[4]
+        low, high, _ = grid.call("edges", code)
+        # Those out of profit are masked before: here the whole cell is in profit.
+        if (is_long and high * 1.1 >= limit) or (not is_long and low <= limit * 1.1):
+            continue
+        best, found = grid.call("best_is_at_an_edge_or_turn", code >> 16, (code >> 8) & 255, asked)
+        assert best == found, f"GRID: {rule} {is_long=}"
+
+
+def test_what_is_off_the_grid_is_apart(grid: Contract) -> None:
+    for position in (
+        (0, 0, 0, 5),  # flat
+        (10, 0, 0, 5),  # for nothing
+        (10, 5, 0, 5),  # a long that was paid
+        (-10, -5, 0, 5),
+        (1_000, -1, 0, 5),  # below 1/256 of a tick
+        (1, -(2**24), 0, 5),  # above the largest price
+        (1, -1, 0, -(2**40)),  # a debt beyond 2^15 times its notional
+        (2**55 - 1, -1, 2**70, 2**126),
+    ):
+        assert grid.call("bucket_of", *position) == APART, position
