@@ -79,10 +79,15 @@ def rebuild(events: Iterable[Event]) -> State:
     """Plays the events of all contracts, in order, onto an empty state."""
     state = State()
     for event in events:
-        handler = _HANDLERS.get(event.name)
-        if handler is not None:
-            handler(state, event)
+        play(state, event)
     return state
+
+
+def play(state: State, event: Event) -> None:
+    """Plays one event onto a state."""
+    handler = _HANDLERS.get(event.name)
+    if handler is not None:
+        handler(state, event)
 
 
 def _opened(state: State, event: Event) -> None:

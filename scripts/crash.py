@@ -91,7 +91,7 @@ def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], 
             engine,
             lambda what, done, of: progress.update(tasks[what], completed=done, total=of),
         ).run()
-    return result, expect.evaluate(scenario.expect, result)
+    return result, expect.evaluate(scenario.expected, result)
 
 
 def _shortened(told: Sequence[str]) -> list[str]:

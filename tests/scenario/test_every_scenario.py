@@ -54,7 +54,7 @@ def test_there_are_scenarios() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_the_scenario_expects_holds(path: Path, engine: str) -> None:
     result = run(path, engine)
-    failed = [check for check in expect.evaluate(load(path).expect, result) if not check.ok]
+    failed = [check for check in expect.evaluate(load(path, short=True).expected, result) if not check.ok]
     assert failed == []
     assert result["scenario"] == path.stem
     assert result["engine"] == engine
@@ -147,4 +147,4 @@ def test_each_expectation_can_fail(path: Path) -> None:
 @every_scenario
 def test_each_expectation_needs_the_run(path: Path) -> None:
     """Nothing that is expected holds of an empty result."""
-    assert not any(check.ok for check in expect.evaluate(load(path).expect, {}))
+    assert not any(check.ok for check in expect.evaluate(load(path, short=True).expected, {}))
