@@ -1299,7 +1299,7 @@ class _Meaning:
             Step(
                 set_price={stretch.market: market.format_ticks(price)},
                 seconds=stretch.seconds,
-                note=step.note if place == 0 else None,
+                **({"note": step.note} if step.note and place == 0 else {}),
             )
             for place, price in enumerate(ticks)
         ]

@@ -54,7 +54,8 @@ def test_there_are_scenarios() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_the_scenario_expects_holds(path: Path, engine: str) -> None:
     result = run(path, engine)
-    failed = [check for check in expect.evaluate(load(path, short=True).expected, result) if not check.ok]
+    stated = load(path, short=True).expected
+    failed = [check for check in expect.evaluate(stated, result) if not check.ok]
     assert failed == []
     assert result["scenario"] == path.stem
     assert result["engine"] == engine
