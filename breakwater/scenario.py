@@ -1095,10 +1095,13 @@ class _Meaning:
         equity_base = self.maker.collateral_micro
         worst: tuple[int, int, int, str] | None = None
 
-        def look(where: str) -> None:
+        def look(where: str, grows: bool = True) -> None:
             nonlocal worst
             equity = equity_base + sum(size[s] * mark[s] for s in size)
-            needed = sum(m.initial_margin(size[s], mark[s]) for s, m in self.markets.items())
+            # Who only reduces must not be below zero.
+            needed = 0
+            if grows:
+                needed = sum(m.initial_margin(size[s], mark[s]) for s, m in self.markets.items())
             if equity < needed and (worst is None or needed - equity > worst[0]):
                 worst = (needed - equity, needed, equity, where)
 
@@ -1109,8 +1112,7 @@ class _Meaning:
                 size[symbol] += lots
                 equity_base -= lots * at
                 mark[symbol] = at
-                if grows:
-                    look(f"when the {symbol} positions at {market.format_ticks(at)} are opened")
+                look(f"when the {symbol} positions at {market.format_ticks(at)} are opened", grows)
         for symbol, market in self.markets.items():
             mark[symbol] = market.price_ticks
         look("at the start prices")
@@ -1295,11 +1297,12 @@ class _Meaning:
             self.doc.add((*loc, "prices", stretch.shape), str(error), wanted)
             return []
         self.prices[stretch.market] = ticks[-1]
+        first: dict[str, Any] = {"note": step.note} if step.note else {}
         return [
             Step(
                 set_price={stretch.market: market.format_ticks(price)},
                 seconds=stretch.seconds,
-                **({"note": step.note} if step.note and place == 0 else {}),
+                **(first if place == 0 else {}),
             )
             for place, price in enumerate(ticks)
         ]
