@@ -103,7 +103,10 @@ Money = Annotated[DecimalText, AfterValidator(_money)]
 PositiveMoney = Annotated[DecimalText, AfterValidator(_positive_money)]
 Tranche = Annotated[DecimalText, AfterValidator(_no_tranche)]
 MaxStep = Annotated[
-    str, BeforeValidator(_max_step), AfterValidator(_max_step_grid), _DECIMAL_SCHEMA
+    str,
+    BeforeValidator(_max_step),
+    AfterValidator(_max_step_grid),
+    WithJsonSchema({"type": "string", "pattern": r"^(none|[0-9]+(\.[0-9]+)?)$"}),
 ]
 Fraction = Annotated[DecimalText, AfterValidator(_fraction_grid)]
 

@@ -626,8 +626,32 @@ class Scenario(Part):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the format, for editors."""
-    return Scenario.model_json_schema()
+    """JSON Schema of the format, for editors: what `scenarios/schema.json` holds."""
+    schema = Scenario.model_json_schema()
+    bare = schema["$defs"]["ScenarioAccount"]["properties"]["collateral"]["anyOf"]
+    crowd = schema["$defs"]["Population"]["properties"]
+    for key in ("collateral", "equity", "leverage", "profit"):
+        # A bare number stands for a distribution of one value.
+        about = crowd[key].get("description", "")
+        crowd[key] = {"anyOf": [*bare, {"$ref": "#/$defs/Distribution"}], "description": about}
+    _without_nulls(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _without_nulls(part: Any) -> None:
+    """No key of the format may be null: one that has no value is left out."""
+    if isinstance(part, dict):
+        options = part.get("anyOf", [])
+        if {"type": "null"} in options:
+            options.remove({"type": "null"})
+            part.pop("default", None)
+            if len(options) == 1:
+                part.update(part.pop("anyOf")[0])
+        for inner in part.values():
+            _without_nulls(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _without_nulls(inner)
 
 
 # ---------------------------------------------------------------- YAML with lines

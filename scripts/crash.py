@@ -75,8 +75,10 @@ def _find(scenario: str) -> Path:
     return Path(os.path.relpath(path))
 
 
-def _run(path: Path, engine: Engine, console: Console) -> tuple[dict[str, Any], list[expect.Check]]:
-    scenario = load(path)
+def _run(
+    path: Path, engine: Engine, console: Console, short: bool
+) -> tuple[dict[str, Any], list[expect.Check]]:
+    scenario = load(path, short)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -143,8 +145,11 @@ class _Command(ConnectedProviderCommand):
     help="Folder for result.json.  [default: out/<name>]",
 )
 @click.option("--full", is_flag=True, help="Every sentence of the story, however many.")
+@click.option("--short", is_flag=True, help="The short form: fewer accounts and steps, as in CI.")
 @click.option("--quiet", "-q", is_flag=True, help="Only the solvency lines and failures.")
-def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool) -> None:
+def cli(
+    provider: Any, scenario: str, out: Path | None, full: bool, short: bool, quiet: bool
+) -> None:
     """Crash the venue as SCENARIO says, and see who pays.
 
     SCENARIO is the name of a file in scenarios/ or the path of one. The whole result is written to
@@ -162,7 +167,7 @@ def cli(provider: Any, scenario: str, out: Path | None, full: bool, quiet: bool)
     # Whatever goes wrong from here, no older result is taken for this run's.
     target.unlink(missing_ok=True)
     try:
-        result, checks = _run(path, _engine(provider), Console(stderr=True))
+        result, checks = _run(path, _engine(provider), Console(stderr=True), short)
     except ScenarioError as error:
         count = len(error.problems)
         raise click.ClickException(
