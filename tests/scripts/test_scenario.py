@@ -109,8 +109,11 @@ def accepts(schema: dict[str, Any], part: Any, value: Any) -> bool:
         if any(key not in value for key in part.get("required", [])):
             return False
         more = part.get("additionalProperties", True)
+        named = part.get("patternProperties", {})
         for key, item in value.items():
             inner = known.get(key, more)
+            for pattern, model in named.items():
+                inner = model if re.search(pattern, key) else inner
             if inner is False or (inner is not True and not accepts(schema, inner, item)):
                 return False
     if isinstance(value, list):
