@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _WORD: Final = 32
 _NUMBER = re.compile(r"(u?)int([0-9]+)")
@@ -33,7 +33,7 @@ def _reader(entry: Mapping[str, Any]) -> tuple[int, _Reader] | None:
         for count, read in known:
             places.append((total, read))
             total += count
-        return total, lambda words, at: tuple(read(words, at + place) for place, read in places)
+        return total, lambda words, at: tuple([read(words, at + place) for place, read in places])
     number = _NUMBER.fullmatch(kind)
     if number is not None:
         bits = int(number[2])
@@ -90,7 +90,7 @@ def decoder(entries: Sequence[Mapping[str, Any]]) -> Callable[[bytes], tuple[Any
     if whole is None:
         return None
     total, read_all = whole
-    return lambda data: tuple(read_all(_words(data, total), 0))
+    return lambda data: cast("tuple[Any, ...]", read_all(_words(data, total), 0))
 
 
 def encoder(entries: Sequence[Mapping[str, Any]]) -> Callable[[Sequence[Any]], bytes] | None:
