@@ -26,6 +26,9 @@ from breakwater.watchman import FULL_CHECKS, Watchman
 WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
+SETUP_STALE = 86_400
+"""Seconds after which a price is stale during the set-up: the longest that the oracle allows."""
+
 FULL_EVERY = 100
 """Path steps between two full readings of a run that is otherwise checked from events."""
 
@@ -134,7 +137,9 @@ class Crash:
             done += 1
             self._progress("set-up", done, total)
 
-        self.venue = venue = Venue.deploy(self.engine, VenueConfig(min_interval=0, max_step=0))
+        self.venue = venue = Venue.deploy(
+            self.engine, VenueConfig(min_interval=0, max_step=0, stale_after=SETUP_STALE)
+        )
         self.ledger = Ledger(venue)
         self.keeper = Keeper(self.ledger, self.engine.actor("keeper"), self._seen)
         for market in self.markets:
@@ -229,7 +234,8 @@ class Crash:
             place = self.market_ids[opening.market]
             prices = list(self.prices)
             prices[place] = opening.ticks
-            if self.venue.oracle.call("mark", place) != opening.ticks:
+            old = self.engine.timestamp > self.venue.oracle.call("updated_at") + SETUP_STALE // 2
+            if old or self.venue.oracle.call("mark", place) != opening.ticks:
                 self._update(prices)
             size, is_buy = abs(opening.lots), opening.lots > 0
             what = (
@@ -259,7 +265,7 @@ class Crash:
             # A refusal is part of the story: the scenario may expect it.
             refused = error.reason
         if self._keeper_acts and not epochs:
-            self.keeper.run()
+            self._keep()
         marks = {
             market.symbol: market.format_ticks(mark)
             for market, mark in zip(self.markets, self._marks(), strict=True)
@@ -280,6 +286,16 @@ class Crash:
         """Whether the keeper acts in the step at work."""
         awake = self._keeper_on and self._index >= self._asleep_until
         return awake and (self._index + 1) % self._every == 0
+
+    def _keep(self) -> None:
+        """The keeper's turn. A long one outlasts its prices: then they are reported again, as an
+        oracle would meanwhile, and it goes on."""
+        while self.keeper.run():
+            reported = self._reported()
+            fresh = [self.venue.oracle.call("is_fresh", i) for i in range(len(self.markets))]
+            if all(fresh) or not any(reported):
+                break
+            self._update(reported)
 
     def _act(self, step: Step) -> int:
         """Does what the step says. Returns the price epochs it took (the keeper has run then)."""
@@ -321,7 +337,7 @@ class Crash:
         elif step.liquidate is not None:
             self.keeper.liquidate(self.account_ids[step.liquidate])
         elif step.keep is not None:
-            self.keeper.run()
+            self._keep()
         elif step.keeper_every is not None:
             self._every = step.keeper_every
         elif step.keeper_asleep is not None:
@@ -413,7 +429,7 @@ class Crash:
             if any(reported):
                 self._update(reported)
             if self._keeper_acts:
-                self.keeper.run()
+                self._keep()
             after = self._marks()
             if after in (reported, before):
                 return epoch
@@ -425,7 +441,19 @@ class Crash:
     # ---------------------------------------------------------------- transactions
 
     def _update(self, prices: list[int]) -> None:
+        if self._in_setup:
+            self._pass_funding()
         self._seen("update", self.venue.set_prices(prices))
+
+    def _pass_funding(self) -> None:
+        """A long set-up takes hours of the chain's time, and funding for them is nobody's plan. An
+        epoch that would begin a new hour waits until the old price is stale, when the oracle
+        accrues nothing, and then for the full hour."""
+        now = self.engine.timestamp + 1
+        if now // 3_600 == self.venue.oracle.call("updated_at") // 3_600:
+            return
+        wait = SETUP_STALE + 1
+        self.engine.wait(wait + -(now + wait) % 3_600)
 
     def _place(
         self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"
