@@ -59,7 +59,7 @@ def test_a_set_up_of_many_hours_costs_nobody_funding() -> None:
 
 
 def test_a_keeper_finishes_although_its_price_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Ten holders a call: thirty rounds over thirty holders take far more than the 40 seconds of a price.
+    # Ten holders a call: thirty rounds over thirty holders outlast by far a price of 40 seconds.
     monkeypatch.setattr(keeper_module, "STEPS", 10)
     result = Crash(parse(TEXT, "t.yaml"), RevmEngine()).run()
     assert len(result["bankruptcies"]) == 30
