@@ -13,6 +13,7 @@ import io
 import keyword
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -23,6 +24,7 @@ from eth_abi import registry as registries
 from eth_abi.exceptions import DecodingError, EncodingError, ParseError
 from eth_utils.crypto import keccak
 
+from breakwater import words
 from breakwater.engine.base import Engine, Log, Receipt, Reverted, checksum
 
 Abi = Sequence[Mapping[str, Any]]
@@ -315,11 +317,22 @@ class _MethodCodec:
         self._outputs = len(outputs)
         self._decode = _tuple_decoder([_type(entry) for entry in outputs])
         self._shapes = [_shaper(entry, entry["name"] or name) for entry in outputs]
+        # Most methods take and give nothing but words; see breakwater.words.
+        self._quick_encode = words.encoder(inputs)
+        self._quick_decode = words.decoder(outputs)
 
     def encode(self, contract: str, args: tuple[Any, ...]) -> bytes:
         if not args:
             return self._selector
-        values = []
+        values: Any = []
+        if self._quick_encode is not None:
+            with suppress(words.NotPlain):
+                return self._selector + self._quick_encode(
+                    [
+                        value if prepare is None else prepare(value)
+                        for prepare, value in zip(self._prepare, args, strict=True)
+                    ]
+                )
         try:
             for prepare, value in zip(self._prepare, args, strict=True):
                 values.append(value if prepare is None else prepare(value))
@@ -345,7 +358,7 @@ class _MethodCodec:
         if not self._outputs:
             return None
         try:
-            values = self._decode(_Stream(output))
+            values = self._values(output)
         except (DecodingError, OverflowError) as error:
             if not output:
                 raise ContractError(
@@ -361,6 +374,12 @@ class _MethodCodec:
             value if shape is None else shape(value)
             for shape, value in zip(self._shapes, values, strict=True)
         )
+
+    def _values(self, output: bytes) -> tuple[Any, ...]:
+        if self._quick_decode is not None:
+            with suppress(words.NotPlain):
+                return self._quick_decode(output)
+        return self._decode(_Stream(output))
 
 
 class _EventCodec:
@@ -379,6 +398,9 @@ class _EventCodec:
             for f, t in indexed
         ]
         self._data = _tuple_decoder([t for _, t in plain])
+        self._quick_data = words.decoder([f for f, _ in plain])
+        quick = [words.decoder([f]) for f, _ in indexed]
+        self._quick_topics = [read for read in quick if read is not None]
         self._shapes = [_shaper(f, f["name"]) for f, _ in plain]
         # In the order of the declaration: (from topics?, place there, name).
         places = {True: 0, False: 0}
@@ -390,6 +412,9 @@ class _EventCodec:
 
     def decode(self, contract: str, log: Log) -> dict[str, Any]:
         try:
+            plainly = self._plainly(log)
+            if plainly is not None:
+                return plainly
             topics = []
             for (decode, shape), raw in zip(self._topics, log.topics[1:], strict=True):
                 value = decode(_Stream(raw))[0]
@@ -399,6 +424,26 @@ class _EventCodec:
             raise ContractError(
                 f"{contract} logged a {self.name} that its ABI does not describe: {error}"
             ) from None
+        return self._named(topics, values)
+
+    def _plainly(self, log: Log) -> dict[str, Any] | None:
+        """The values of a log of words; None if the general codec has to look at it."""
+        if self._quick_data is None or len(self._quick_topics) != len(self._topics):
+            return None
+        if len(log.topics) != len(self._topics) + 1:
+            return None
+        try:
+            topics = []
+            for read, (_, shape), raw in zip(
+                self._quick_topics, self._topics, log.topics[1:], strict=True
+            ):
+                value = read(raw)[0]
+                topics.append(value if shape is None else shape(value))
+            return self._named(topics, self._quick_data(log.data))
+        except words.NotPlain:
+            return None
+
+    def _named(self, topics: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
         plain = [
             value if shape is None else shape(value)
             for shape, value in zip(self._shapes, values, strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from breakwater import expect, units
@@ -18,15 +19,22 @@ from breakwater.contract import Event, Tx
 from breakwater.engine.base import Engine, Reverted
 from breakwater.keeper import Keeper
 from breakwater.ledger import Ledger, Solvency
+from breakwater.paths import quotes, to_ticks
 from breakwater.report.record import Recorder
-from breakwater.scenario import Scenario, Step
+from breakwater.scenario import Market, OracleFault, Quotes, Rush, Scenario, Step
 from breakwater.story import Storyteller
 from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue, VenueConfig
+from breakwater.watchman import FULL_CHECKS, Watchman
 
 WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
 _ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
+SETUP_STALE = 86_400
+"""Seconds after which a price is stale during the set-up: the longest that the oracle allows."""
+
+FULL_EVERY = 100
+"""Path steps between two full readings of a run that is otherwise checked from events."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,14 +83,25 @@ class Crash:
         self.market_ids = {market.symbol: i for i, market in enumerate(self.markets)}
         self.account_ids: dict[str, int] = {}
         self.traders: dict[str, str] = {}
+        self._every = 1
+        self._asleep_until = 0
+        self._faults: dict[int, tuple[OracleFault, int]] = {}
+        self._quoted: dict[str, list[int]] = {}
+        self._index = 0
+        self._watchman: Watchman | None = None
         self.prices = [market.price_ticks for market in self.markets]
         rules = scenario.venue
         self.config = VenueConfig(
+            min_interval=rules.interval,
+            stale_after=rules.stale_after,
             max_step=rules.max_step_ppm,
             insured_band=rules.insured_band_ppm,
             score=rules.score,
+            allocation=rules.allocation,
+            largest_share=rules.largest_share_ppm,
             close=rules.close,
             trigger=rules.trigger,
+            engine=rules.engine,
         )
 
     def run(self) -> dict[str, Any]:
@@ -91,7 +110,17 @@ class Crash:
         setup = {
             "step_limit": "lifted",
             "keeper": "off",
+            "form": "short" if self.scenario.is_short else "full",
             "transactions": self._transactions,
+            "populations": {
+                name: {
+                    "accounts": len(draw.accounts),
+                    "clipped": draw.clipped,
+                    "empty": draw.empty,
+                    "collateral": units.format_usdc(sum(a.collateral for a in draw.accounts)),
+                }
+                for name, draw in self.scenario.draws.items()
+            },
             "trades": [
                 {
                     "account": opening.account,
@@ -108,11 +137,14 @@ class Crash:
         self._gas.clear()
         self._actions.clear()
         steps = []
-        path = self.scenario.path
+        path = self.scenario.steps
         self._keeper_on = True
         for index, step in enumerate(path):
             self._progress("path", index, len(path))
+            self._index = index
             steps.append(self._step(index, step))
+            if self._watchman is not None and index % FULL_EVERY == FULL_EVERY - 1:
+                self.ledger.check()
         self._progress("path", len(path), len(path))
         return self._result(setup, steps, self.ledger.check(anew=True))
 
@@ -136,7 +168,16 @@ class Crash:
             done += 1
             self._progress("set-up", done, total)
 
-        self.venue = venue = Venue.deploy(self.engine, VenueConfig(min_interval=1, max_step=0))
+        self.venue = venue = Venue.deploy(
+            self.engine,
+            VenueConfig(
+                min_interval=1,
+                max_step=0,
+                stale_after=SETUP_STALE,
+                # Accounts are filed from the first one on, or not at all.
+                engine=self.config.engine,
+            ),
+        )
         self.ledger = Ledger(venue)
         self.keeper = Keeper(self.ledger, self.engine.actor("keeper"), self._seen)
         for market in self.markets:
@@ -147,11 +188,20 @@ class Crash:
                 market.min_notional_micro,
                 market.price_ticks,
             )
+            if market.tiers:
+                venue.governor.send(
+                    "set_tiers",
+                    self.market_ids[market.symbol],
+                    market.tier_bounds,
+                    market.tier_leverages,
+                    sender=venue.owner,
+                )
         self.ledger.enumerate()
-        if scenario.venue.insurance_micro:
-            self._seen("contribute", venue.insure(scenario.venue.insurance_micro))
-        collateral = {a.name: a.collateral_micro for a in scenario.accounts}
-        collateral[scenario.market_maker.name] = scenario.market_maker.collateral_micro
+        if len(names) > FULL_CHECKS:
+            self._watchman = Watchman(venue)
+            self._watchman.observe(venue.clearinghouse.events())
+        self._insure()
+        collateral = scenario.deposits
         for name in names:
             trader = self.traders[name] = self.engine.actor(name)
             opened = venue.clearinghouse.send("open_account", sender=trader)
@@ -172,6 +222,9 @@ class Crash:
         if self._own_score is not None:
             venue.adopt_score(self._own_score)
         venue.configure(self.config)
+        for market in self.markets:
+            if market.has_terms:
+                self._set_terms(market)
         for symbol, book in books:
             market = scenario.markets[symbol]
             for is_buy, levels in ((True, book.bids), (False, book.asks)):
@@ -186,6 +239,7 @@ class Crash:
                         ) from error
                     if tx.all("Filled"):
                         raise SetupError(f"book.{symbol}: the book crosses itself")
+                    self._quoted.setdefault(symbol, []).append(tx.one("OrderPlaced").order_id)
                     tick()
         healthy = {a.name for a in scenario.accounts if not a.allow_unhealthy}
         ids = {self.account_ids[name]: name for name in healthy}
@@ -196,6 +250,45 @@ class Crash:
                     "collateral, or say allow_unhealthy: true"
                 )
 
+    def _insure(self) -> None:
+        """The vault's money, its tranche and its fences, and what a liquidation costs."""
+        rules, venue = self.scenario.venue, self.venue
+        if rules.insurance_micro + rules.tranche_micro:
+            money = rules.insurance_micro + rules.tranche_micro
+            self._seen("contribute", venue.insure(money))
+        if rules.tranche_micro:
+            # The tranche's part of the vault is the scenario's own business.
+            venue.vault.send("set_parameters", 86_400, 10_000, 10**6, sender=venue.owner)
+            tx = venue.vault.send("fund_tranche", rules.tranche_micro, sender=venue.owner)
+            self._seen("fund_tranche", tx)
+            for market in self.market_ids.values():
+                venue.liquidator.send("set_backstop_limit", market, 2**80, sender=venue.owner)
+        for symbol, share in rules.fences_ppm.items():
+            market = self.market_ids[symbol]
+            venue.vault.send("set_ring_fence", market, share, sender=venue.owner)
+        if rules.partial_above is not None:
+            above = units.usdc(rules.partial_above)
+            venue.liquidator.send("set_partial", above, 30, sender=venue.owner)
+        if rules.liquidation_fee_ppm:
+            fee = rules.liquidation_fee_ppm
+            venue.liquidator.send("set_fees", fee, 0, 0, sender=venue.owner)
+
+    def _set_terms(self, market: Market) -> None:
+        """Fees, band and cap apply from the path on: the set-up is free of them."""
+        cap = 2**54
+        if market.open_interest_cap is not None:
+            cap = market.to_lots(market.open_interest_cap)
+        self.venue.governor.send(
+            "set_trading_terms",
+            self.market_ids[market.symbol],
+            int(Decimal(market.taker_fee) * 10**6),
+            int(Decimal(market.maker_fee) * 10**6),
+            int(Decimal(market.band) * 10**6),
+            market.min_notional_micro,
+            cap,
+            sender=self.venue.owner,
+        )
+
     def _open_positions(self, openings: Any, tick: Callable[[], None]) -> None:
         maker = self.scenario.market_maker.name
         for opening in openings:
@@ -203,7 +296,8 @@ class Crash:
             place = self.market_ids[opening.market]
             prices = list(self.prices)
             prices[place] = opening.ticks
-            if self.venue.oracle.call("mark", place) != opening.ticks:
+            old = self.engine.timestamp > self.venue.oracle.call("updated_at") + SETUP_STALE // 2
+            if old or self.venue.oracle.call("mark", place) != opening.ticks:
                 self._update(prices)
             size, is_buy = abs(opening.lots), opening.lots > 0
             what = (
@@ -242,8 +336,8 @@ class Crash:
         except Reverted as error:
             # A refusal is part of the story: the scenario may expect it.
             refused = error.reason
-        if self._keeper_on and not epochs:
-            self.keeper.run()
+        if self._keeper_acts and not epochs:
+            self._keep()
         self.recorder.point(index, "end", self.engine.timestamp)
         marks = {
             market.symbol: market.format_ticks(mark)
@@ -260,9 +354,26 @@ class Crash:
             "events": self.story.tell(self._events[start:]),
         }
 
+    @property
+    def _keeper_acts(self) -> bool:
+        """Whether the keeper acts in the step at work."""
+        awake = self._keeper_on and self._index >= self._asleep_until
+        return awake and (self._index + 1) % self._every == 0
+
+    def _keep(self) -> None:
+        """The keeper's turn. A long one outlasts its prices: then they are reported again, as an
+        oracle would meanwhile, and it goes on."""
+        while self.keeper.run():
+            reported = self._reported()
+            fresh = [self.venue.oracle.call("is_fresh", i) for i in range(len(self.markets))]
+            if all(fresh) or not any(reported):
+                break
+            self._update(reported)
+
     def _act(self, step: Step) -> int:
         """Does what the step says. Returns the price epochs it took (the keeper has run then)."""
         if step.set_price is not None:
+            self.engine.wait(step.seconds)
             return self._walk(step.set_price)
         if step.wait is not None:
             self.engine.wait(step.wait)
@@ -299,8 +410,81 @@ class Crash:
         elif step.liquidate is not None:
             self.keeper.liquidate(self.account_ids[step.liquidate])
         elif step.keep is not None:
-            self.keeper.run()
+            self._keep()
+        elif step.keeper_every is not None:
+            self._every = step.keeper_every
+        elif step.keeper_asleep is not None:
+            self._asleep_until = self._index + 1 + step.keeper_asleep
+        elif step.oracle is not None:
+            until = self._index + 1 + step.oracle.steps
+            self._faults[self.market_ids[step.oracle.market]] = (step.oracle, until)
+        elif step.quotes is not None:
+            self._quote_anew(step.quotes)
+        elif step.sample is not None:
+            place = self.market_ids[step.sample]
+            tx = self.venue.oracle.send("sample", place, sender=self.venue.reporter)
+            self._seen("sample", tx)
+        elif step.rush is not None:
+            self._rush(step.rush)
+        elif step.vault_exit is not None:
+            raise Reverted("vault: there are no exits on this venue yet")
         return 0
+
+    def _quote_anew(self, wanted: Quotes) -> None:
+        """The market's quotes leave, and come back around the mark of now."""
+        symbol = wanted.market
+        market, book = self.scenario.markets[symbol], self.scenario.book[symbol]
+        owner = self.scenario.resolved_book(symbol).owner
+        trader, order_book = self.traders[owner], self.venue.order_book
+        profile = book.profile
+        assert profile is not None  # the format refuses it
+        for order_id in self._quoted.pop(symbol, []):
+            try:
+                self._seen("cancel", order_book.send("cancel", order_id, sender=trader))
+            except Reverted:
+                continue  # Filled, or deleted when it was met.
+        mark = self.venue.oracle.call("mark", self.market_ids[symbol])
+        sides = quotes(
+            profile,
+            mark,
+            market.to_lots(profile.size),
+            market.min_notional_micro,
+            Decimal(wanted.scale),
+        )
+        for is_buy, levels in zip((True, False), sides, strict=True):
+            for ticks, lots in levels:
+                tx = self._place(owner, symbol, is_buy, lots, ticks, "post-only")
+                self._quoted.setdefault(symbol, []).append(tx.one("OrderPlaced").order_id)
+
+    def _rush(self, rush: Rush) -> None:
+        """Raises Reverted with the count if somebody was refused; who was paid stays paid."""
+        refused: list[str] = []
+        house = self.venue.clearinghouse
+        crowd = self.scenario.draws[rush.population].accounts
+        asked = 0
+        for drawn in crowd:
+            account = self.account_ids[drawn.name]
+            amount = int(house.call("cash", account) * Decimal(rush.share))
+            if amount <= 0:
+                continue
+            asked += 1
+            try:
+                tx = house.send("withdraw", account, amount, sender=self.traders[drawn.name])
+            except Reverted as error:
+                refused.append(error.reason)
+            else:
+                self._seen("withdraw", tx)
+        if refused:
+            raise Reverted(f"{len(refused)} of {asked} withdrawals; the first: {refused[0]}")
+
+    def _reported(self) -> list[int]:
+        """What the oracle reports of the true prices; 0: nothing."""
+        out = list(self.prices)
+        for place, (fault, until) in self._faults.items():
+            if self._index < until:
+                moved = Decimal(out[place]) * (1 + Decimal(fault.distort or "0"))
+                out[place] = 0 if fault.stale else to_ticks(moved)
+        return out
 
     def _walk(self, wanted: dict[str, str]) -> int:
         """Reports the new prices, epoch after epoch, until every mark has arrived.
@@ -314,12 +498,14 @@ class Crash:
         for epoch in range(1, WALK_LIMIT + 1):
             before = self._marks()
             self.engine.wait(self.config.min_interval)
-            self._update(self.prices)
+            reported = self._reported()
+            if any(reported):
+                self._update(reported)
             self.recorder.point(self._at, "prices", self.engine.timestamp)
-            if self._keeper_on:
-                self.keeper.run()
+            if self._keeper_acts:
+                self._keep()
             after = self._marks()
-            if after == self.prices or after == before:
+            if after in (reported, before):
                 return epoch
         raise SetupError(f"the marks did not reach {wanted} in {WALK_LIMIT} epochs")
 
@@ -329,7 +515,19 @@ class Crash:
     # ---------------------------------------------------------------- transactions
 
     def _update(self, prices: list[int]) -> None:
+        if self._in_setup:
+            self._pass_funding()
         self._seen("update", self.venue.set_prices(prices))
+
+    def _pass_funding(self) -> None:
+        """A long set-up takes hours of the chain's time, and funding for them is nobody's plan. An
+        epoch that would begin a new hour waits until the old price is stale, when the oracle
+        accrues nothing, and then for the full hour."""
+        now = self.engine.timestamp + 1
+        if now // 3_600 == self.venue.oracle.call("updated_at") // 3_600:
+            return
+        wait = SETUP_STALE + 1
+        self.engine.wait(wait + -(now + wait) % 3_600)
 
     def _place(
         self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"
@@ -362,7 +560,13 @@ class Crash:
                 self._adl_gas += tx.receipt.gas_used
             if action == "advance" or any(event.name in _ROUND_EVENTS for event in tx.events):
                 self._round_gas += tx.receipt.gas_used
-        self.ledger.check()
+        if self._watchman is None:
+            self.ledger.check()
+            return
+        self._watchman.observe(tx.events)
+        self._watchman.check()
+        if tx.all("RoundClosed"):
+            self.ledger.check()
 
     # ---------------------------------------------------------------- result
 
@@ -430,6 +634,7 @@ class Crash:
                 "uninsured": units.format_usdc(solvency.uninsured),
                 "accounts": solvency.accounts,
                 "checks": self.ledger.checks,
+                "event_checks": self._watchman.checks if self._watchman else 0,
             },
             "transactions": {
                 "path": sum(self._actions.values()),

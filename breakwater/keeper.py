@@ -100,13 +100,17 @@ class Keeper:
         """Works on ADL rounds until none is open, or none can go on: a market whose price is stale
         waits for the next one. Returns the number of transactions."""
         count = 0
+        before = None
         while self.venue.deleverager.call("is_busy"):
             tx = self._try("advance", self.venue.deleverager, "advance", STEPS)
             if tx is None:
                 break
             count += 1
-            if not tx.events:
+            # A call that only looked at holders says nothing, but the cursor has moved.
+            state = self.venue.deleverager.call("round")
+            if not tx.events and state == before:
                 break
+            before = state
         return count
 
     def tend_tranche(self) -> int:

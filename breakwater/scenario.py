@@ -10,33 +10,51 @@ whole numbers may go without quotes, fractions may not, because YAML would make 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
-    StringConstraints,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from breakwater import expect as expectations
-from breakwater import units
+from breakwater import paths, population, units
+from breakwater.fields import (
+    NAME_PATTERN,
+    DecimalText,
+    Fraction,
+    Level,
+    MaxStep,
+    Money,
+    Move,
+    Name,
+    Part,
+    PositiveMoney,
+    Share,
+    Symbol,
+    Text,
+    Unquoted,
+    expected,
+)
+from breakwater.paths import Prices, Profile
+from breakwater.population import Population
+from breakwater.seeds import generator
 
 # Names the driver and the result use for what the venue itself owns, or that a path into a
 # result would misread.
@@ -75,93 +93,9 @@ class ScenarioError(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-@dataclass(frozen=True)
-class _Unquoted:
-    """A YAML number that is not a plain whole number: kept as its text, never made a float."""
-
-    text: str
-
-
-def _expected(text: str) -> PydanticCustomError:
-    return PydanticCustomError("expected", "expected {expected}", {"expected": text})
-
-
-# ---------------------------------------------------------------- types of values
-
-
-def _decimal_text(value: object) -> object:
-    if isinstance(value, _Unquoted | float):
-        text = value.text if isinstance(value, _Unquoted) else repr(value)
-        raise _expected(f'a decimal string: quote it, "{text}"')
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise _expected('a decimal string such as "1.5"')
-    if not units.is_decimal(value):
-        raise _expected('plain decimal text such as "1.5" (no exponent, no NaN, no separators)')
-    return value
-
-
-def _money(text: str) -> str:
-    if units.usdc(text) < 0:
-        raise _expected("USDC, zero or more")
-    return text
-
-
-def _positive_money(text: str) -> str:
-    if units.usdc(text) <= 0:
-        raise _expected("USDC, more than zero")
-    return text
-
-
-def _no_tranche(text: str) -> str:
-    if units.usdc(text) != 0:
-        raise _expected('"0": the backstop tranche is not there yet')
-    return text
-
-
-def _max_step(value: object) -> object:
-    if value is None:
-        raise _expected('none (no limit) or a fraction such as "0.01"')
-    return value if value == "none" else _decimal_text(value)
-
-
-def _max_step_grid(text: str) -> str:
-    if text != "none":
-        units.fraction_ppm(text)
-    return text
-
-
-def _fraction_grid(text: str) -> str:
-    units.fraction_ppm(text)
-    return text
-
-
-_DECIMAL_SCHEMA: Final = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$"},
-            {"type": "integer"},
-        ]
-    }
-)
-DecimalText = Annotated[str, BeforeValidator(_decimal_text), _DECIMAL_SCHEMA]
-Money = Annotated[DecimalText, AfterValidator(_money)]
-PositiveMoney = Annotated[DecimalText, AfterValidator(_positive_money)]
-Tranche = Annotated[DecimalText, AfterValidator(_no_tranche)]
-MaxStep = Annotated[
-    str, BeforeValidator(_max_step), AfterValidator(_max_step_grid), _DECIMAL_SCHEMA
-]
-Fraction = Annotated[DecimalText, AfterValidator(_fraction_grid)]
-_NAME: Final = "^[A-Za-z][A-Za-z0-9_-]{0,47}$"
-Name = Annotated[str, StringConstraints(pattern=_NAME)]
-Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,15}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Level = Annotated[list[DecimalText], Field(min_length=2, max_length=2)]
-
-# One name each for now; a new rule of the venue is added here.
-Score = Literal["hyperliquid_docs"]
-Allocation = Literal["queue"]
+# A new rule of the venue is added here and in breakwater/venue.py.
+Score = Literal["hyperliquid_docs", "return_x_leverage", "binance"]
+Allocation = Literal["queue", "pro_rata_pnl", "pro_rata_size", "capped_pro_rata", "drain_leverage"]
 Close = Literal["bankruptcy", "previous_mark", "mark"]
 Trigger = Literal["underwater", "unfillable"]
 RankingEngine = Literal["scan", "index"]
@@ -170,22 +104,33 @@ RankingEngine = Literal["scan", "index"]
 # ---------------------------------------------------------------- models
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Venue(_Part):
+class Venue(Part):
     """The venue's rules. Every key has a default."""
 
     score: Score = Field(default="hyperliquid_docs", description="what ranks the winners")
     allocation: Allocation = Field(
         default="queue", description="how a round is shared among winners"
     )
+    largest_share: Fraction = Field(
+        default="0.25",
+        description="capped_pro_rata: the largest part of its position that one account gives up",
+    )
     close: Close = Field(default="bankruptcy", description="the price at which winners are closed")
     trigger: Trigger = Field(default="underwater", description="when auto-deleveraging begins")
     insurance: Money = Field(default="0", description="USDC contributed to the vault")
-    tranche: Tranche = Field(
-        default="0", description='USDC of the backstop tranche; only "0" for now'
+    tranche: Money = Field(
+        default="0",
+        description="USDC of the vault's tranche, beside the insurance; above 0: a backstop",
+    )
+    ring_fences: dict[str, Fraction] = Field(
+        default_factory=dict,
+        description="market to the part of insurance that pays for it, and it alone",
+    )
+    partial_above: Money | None = Field(
+        default=None, description="USDC above which a position is liquidated by a fifth first"
+    )
+    liquidation_fee: Fraction | None = Field(
+        default=None, description="of what a liquidation closes, at most 0.01, to the vault"
     )
     max_step: MaxStep = Field(
         default="0.01",
@@ -196,6 +141,18 @@ class Venue(_Part):
         description="how far from the mark insurance follows a falling book, as a fraction",
     )
     engine: RankingEngine = Field(default="scan", description="ranking engine")
+    interval: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        default=3, description="seconds between two price epochs at least"
+    )
+    stale_after: Annotated[int, Field(ge=2, le=86_400)] = Field(
+        default=3_600, description="seconds after which a price is stale"
+    )
+
+    @model_validator(mode="after")
+    def _stale_later(self) -> Venue:
+        if self.stale_after <= self.interval:
+            raise expected("stale_after above interval")
+        return self
 
     @property
     def insurance_micro(self) -> int:
@@ -208,6 +165,21 @@ class Venue(_Part):
         return units.usdc(self.tranche)
 
     @property
+    def liquidation_fee_ppm(self) -> int:
+        """Of the notional that a liquidation closes, parts per million."""
+        return units.fraction_ppm(self.liquidation_fee) if self.liquidation_fee else 0
+
+    @property
+    def largest_share_ppm(self) -> int:
+        """Cap of one account under capped_pro_rata, parts per million of its position."""
+        return units.fraction_ppm(self.largest_share)
+
+    @property
+    def fences_ppm(self) -> dict[str, int]:
+        """Part of insurance for each fenced market, parts per million."""
+        return {symbol: units.fraction_ppm(share) for symbol, share in self.ring_fences.items()}
+
+    @property
     def max_step_ppm(self) -> int:
         """Largest move of a mark in one epoch, parts per million; 0 means no limit."""
         return 0 if self.max_step == "none" else units.fraction_ppm(self.max_step)
@@ -218,13 +190,26 @@ class Venue(_Part):
         return units.fraction_ppm(self.insured_band)
 
 
-class Market(_Part):
+class Market(Part):
     """One market. Its name is its key in ``markets``."""
 
     size_decimals: int = Field(ge=0, le=6, description="1 lot is 10^-d, 1 tick is 10^-(6-d) USDC")
     max_leverage: int = Field(ge=1, le=100, description="a whole number, such as 20")
     price: DecimalText = Field(description="the mark when the path starts, USDC")
     min_notional: Money = Field(default="10", description="smallest order, USDC")
+    tiers: list[Level] = Field(
+        default_factory=list,
+        max_length=4,
+        description="[notional in USDC, leverage] pairs: above that notional, that leverage",
+    )
+    taker_fee: Share = Field(default="0", description="of the notional, at most 0.01")
+    maker_fee: Share = Field(default="0", description="of the notional, at most 0.01")
+    band: Share = Field(
+        default="0", description="how far from the mark an order may trade, below 1; 0: anywhere"
+    )
+    open_interest_cap: DecimalText | None = Field(
+        default=None, description="units at which nobody's position grows any more"
+    )
 
     _symbol: str = PrivateAttr("")
 
@@ -259,23 +244,66 @@ class Market(_Part):
         """Ticks to USDC as text."""
         return units.format_ticks(ticks, self.size_decimals)
 
+    @property
+    def tier_bounds(self) -> list[int]:
+        """Notional in micro-USDC above which each tier applies; 0 first."""
+        return [0, *(units.usdc(bound) for bound, _ in self.tiers)]
+
+    @property
+    def tier_leverages(self) -> list[int]:
+        """Maximum leverage of each tier."""
+        return [self.max_leverage, *(units.lots(leverage, 0) for _, leverage in self.tiers)]
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether fees, band or cap differ from what a new market has."""
+        return bool({"taker_fee", "maker_fee", "band", "open_interest_cap"} & self.model_fields_set)
+
+    def _tier(self, notional: int) -> tuple[int, int]:
+        """Leverage and deduction (micro-USDC, rounded down) at a notional, as the Governor does."""
+        bounds, leverages = self.tier_bounds, self.tier_leverages
+        deduction = 0
+        leverage = leverages[0]
+        for i in range(1, len(bounds)):
+            if notional <= bounds[i]:
+                break
+            above, leverage = leverages[i - 1], leverages[i]
+            deduction += bounds[i] * (above - leverage) // (2 * leverage * above)
+        return leverage, deduction
+
     def initial_margin(self, lots: int, ticks: int) -> int:
         """Micro-USDC needed to open this size at this price, rounded up."""
-        return -(-abs(lots) * ticks // self.max_leverage)
+        notional = abs(lots) * ticks
+        leverage, deduction = self._tier(notional)
+        return -(-notional // leverage) - 2 * deduction
 
     def maintenance_margin(self, lots: int, ticks: int) -> int:
         """Micro-USDC needed to keep this size at this price, rounded up."""
-        return -(-abs(lots) * ticks // (2 * self.max_leverage))
+        notional = abs(lots) * ticks
+        leverage, deduction = self._tier(notional)
+        return -(-notional // (2 * leverage)) - deduction
+
+    def rules(self) -> population.Rules:
+        """What a drawn account must meet here."""
+        return population.Rules(
+            start=self.price_ticks,
+            size_decimals=self.size_decimals,
+            most_lots=2**54,
+            most_ticks=units.MAX_TICKS,
+            min_notional=self.min_notional_micro,
+            initial=self.initial_margin,
+            maintenance=self.maintenance_margin,
+        )
 
 
-class Position(_Part):
+class Position(Part):
     """A position opened before the path starts."""
 
     size: DecimalText = Field(description="units, negative for a short")
     entry: DecimalText = Field(description="price in USDC, on tick")
 
 
-class ScenarioAccount(_Part):
+class ScenarioAccount(Part):
     """A trader, with what it holds when the path starts."""
 
     name: Name = Field(description="a name of its own")
@@ -291,7 +319,7 @@ class ScenarioAccount(_Part):
         return units.usdc(self.collateral)
 
 
-class MarketMaker(_Part):
+class MarketMaker(Part):
     """Takes what does not balance when positions are opened, and owns books by default."""
 
     name: Name = Field(default="maker", description="a name of its own")
@@ -303,7 +331,7 @@ class MarketMaker(_Part):
         return units.usdc(self.collateral)
 
 
-class Book(_Part):
+class Book(Part):
     """Orders that rest in one market when the path starts, in order of arrival."""
 
     owner: str | None = Field(
@@ -315,18 +343,23 @@ class Book(_Part):
         default=None,
         description="file of bids instead, beside this one: columns price..., quantity...",
     )
+    profile: Profile | None = Field(
+        default=None, description="instead of levels: a quoted book that thins out"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Book:
-        for key in ("owner", "csv"):
+        for key in ("owner", "csv", "profile"):
             if key in self.model_fields_set and getattr(self, key) is None:
-                raise _expected(f"a value for {key}, or no such key")
+                raise expected(f"a value for {key}, or no such key")
         if self.csv is not None and "bids" in self.model_fields_set:
-            raise _expected("either bids or csv, not both")
+            raise expected("either bids or csv, not both")
+        if self.profile is not None and {"bids", "asks", "csv"} & self.model_fields_set:
+            raise expected("either a profile or bids, asks and csv")
         return self
 
 
-class Trade(_Part):
+class Trade(Part):
     """An order sent by an account."""
 
     account: str = Field(description="an account's name")
@@ -339,13 +372,13 @@ class Trade(_Part):
     )
 
 
-class Cancel(_Part):
+class Cancel(Part):
     """Pulls all resting orders of an account."""
 
     account: str = Field(description="an account's name")
 
 
-class Transfer(_Part):
+class Transfer(Part):
     """A deposit or a withdrawal."""
 
     account: str = Field(description="an account's name")
@@ -357,8 +390,47 @@ class Transfer(_Part):
         return units.usdc(self.amount)
 
 
+class OracleFault(Part):
+    """What the oracle reports wrongly, for the next steps of the path."""
+
+    market: str = Field(description="a market's name")
+    stale: Literal[True] | None = Field(default=None, description="true: it reports nothing")
+    distort: Move | None = Field(
+        default=None, description='it reports this much more, "-0.2" is 20% less'
+    )
+    steps: Annotated[int, Field(ge=1)] = Field(description="how many of the next steps")
+
+    @model_validator(mode="after")
+    def _one_fault(self) -> OracleFault:
+        if (self.stale is None) == (self.distort is None):
+            raise expected("either stale: true or distort")
+        return self
+
+
+class Quotes(Part):
+    """A market's book quoted anew, its profile around the mark of that moment."""
+
+    market: str = Field(description="a market whose book has a profile")
+    scale: Share = Field(default="1", description="sizes over those of the file; 0 pulls the book")
+
+
+class Rush(Part):
+    """Everybody in a population wants money out at once, in order; who is refused is counted."""
+
+    population: str = Field(description="a population's name")
+    share: Share = Field(description="of each account's cash, rounded down")
+
+
+class VaultExit(Part):
+    """A depositor of the vault wants out."""
+
+    account: str = Field(description="an account's name")
+    share: Share = Field(description="of its shares")
+
+
 ACTIONS: Final = (
-    "set_price", "wait", "keeper", "trade", "cancel", "deposit", "withdraw", "liquidate", "keep"
+    "set_price", "wait", "keeper", "trade", "cancel", "deposit", "withdraw", "liquidate", "keep",
+    "prices", "keeper_every", "keeper_asleep", "oracle", "quotes", "sample", "rush", "vault_exit",
 )  # fmt: skip
 
 
@@ -372,7 +444,7 @@ def _step_schema(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": [action]} for action in ACTIONS]
 
 
-class Step(_Part):
+class Step(Part):
     """One step of the path: exactly one action, and a note if one likes."""
 
     model_config = ConfigDict(json_schema_extra=_step_schema)
@@ -393,6 +465,25 @@ class Step(_Part):
     withdraw: Transfer | None = Field(default=None, description="USDC out of an account")
     liquidate: str | None = Field(default=None, description="one call for this account")
     keep: Literal[True] | None = Field(default=None, description="true: run the keeper once")
+    prices: Prices | None = Field(default=None, description="a stretch of prices of one market")
+    keeper_every: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="from now on the keeper acts after every n-th step only"
+    )
+    keeper_asleep: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="the keeper sleeps for so many of the next steps"
+    )
+    oracle: OracleFault | None = Field(
+        default=None, description="a fault of the oracle, for the next steps"
+    )
+    quotes: Quotes | None = Field(default=None, description="quote a market's book anew")
+    sample: str | None = Field(
+        default=None, description="read a market's book for mark and funding"
+    )
+    rush: Rush | None = Field(default=None, description="a population withdraws")
+    vault_exit: VaultExit | None = Field(default=None, description="a run on the vault")
+    seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=0, description="with set_price: seconds that pass before the price is reported"
+    )
     note: str | None = Field(default=None, description="one line for the reader")
 
     @model_validator(mode="after")
@@ -400,10 +491,12 @@ class Step(_Part):
         given = [action for action in ACTIONS if action in self.model_fields_set]
         if len(given) != 1:
             what = f"{len(given)} ({', '.join(given)})" if given else "none"
-            raise _expected(f"exactly one action of {', '.join(ACTIONS)}; there is {what}")
+            raise expected(f"exactly one action of {', '.join(ACTIONS)}; there is {what}")
+        if self.seconds and given[0] != "set_price":
+            raise expected("seconds only beside set_price (prices and wait have their own)")
         for key in (given[0], "note"):
             if key in self.model_fields_set and getattr(self, key) is None:
-                raise _expected(f"a value for {key}")
+                raise expected(f"a value for {key}")
         return self
 
     @property
@@ -439,7 +532,7 @@ class Opening:
     ticks: int
 
 
-class Printed(_Part):
+class Printed(Part):
     """A figure of the source's, to stand beside the venue's own."""
 
     what: Text = Field(description="what the figure is")
@@ -448,7 +541,7 @@ class Printed(_Part):
     why: Text = Field(description="one sentence: the same, or where and why they differ")
 
 
-class Scenario(_Part):
+class Scenario(Part):
     """A whole scenario file."""
 
     name: Name = Field(description="the name of the file without .yaml")
@@ -460,6 +553,9 @@ class Scenario(_Part):
         min_length=1, max_length=64, description="markets by name"
     )
     accounts: list[ScenarioAccount] = Field(min_length=1, description="traders")
+    populations: list[Population] = Field(
+        default_factory=list, description="accounts drawn from the seed"
+    )
     market_maker: MarketMaker = Field(
         default_factory=MarketMaker, description="takes what does not balance"
     )
@@ -472,16 +568,60 @@ class Scenario(_Part):
         min_length=1, description="what must hold in the result, by dotted path"
     )
 
+    expect_full: dict[str, Any] = Field(
+        default_factory=dict, description="what else must hold in the full form"
+    )
+    expect_short: dict[str, Any] = Field(
+        default_factory=dict, description="what else must hold in the short form"
+    )
+
     _books: dict[str, ResolvedBook] = PrivateAttr(default_factory=dict)
+    _steps: tuple[Step, ...] | None = PrivateAttr(None)
+    _drawn: tuple[population.Draw, ...] = PrivateAttr(())
+    _short: bool = PrivateAttr(False)
 
     def model_post_init(self, context: Any, /) -> None:
         for symbol, market in self.markets.items():
             market._symbol = symbol
 
     @property
+    def is_short(self) -> bool:
+        """Whether this is the short form."""
+        return self._short
+
+    @property
+    def has_short(self) -> bool:
+        """Whether the file has a short form of its own."""
+        return any(p.short_count is not None for p in self.populations) or any(
+            step.prices is not None and step.prices.short_steps is not None for step in self.path
+        )
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What must hold in this form: `expect` and the form's own."""
+        return {**self.expect, **(self.expect_short if self._short else self.expect_full)}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The path with every stretch of prices written out."""
+        return self._steps if self._steps is not None else tuple(self.path)
+
+    @property
+    def draws(self) -> dict[str, population.Draw]:
+        """The populations as drawn, by name."""
+        return {p.name: d for p, d in zip(self.populations, self._drawn, strict=False)}
+
+    @property
+    def deposits(self) -> dict[str, int]:
+        """Micro-USDC that every account begins with, in the order of `account_names`."""
+        out = {account.name: account.collateral_micro for account in self.accounts}
+        out |= {drawn.name: drawn.collateral for draw in self._drawn for drawn in draw.accounts}
+        return out | {self.market_maker.name: self.market_maker.collateral_micro}
+
+    @property
     def account_names(self) -> tuple[str, ...]:
-        """Every trader in file order, then the market maker."""
-        return (*(account.name for account in self.accounts), self.market_maker.name)
+        """Every trader in file order, those drawn, then the market maker."""
+        return tuple(self.deposits)
 
     def resolved_book(self, market: str) -> ResolvedBook:
         """What rests in ``market``, csv included; empty if the file says nothing.
@@ -500,6 +640,12 @@ class Scenario(_Part):
             for key, held in account.positions.items()
             if key == symbol
         ]
+        out += [
+            Opening(drawn.name, crowd.market, drawn.lots, drawn.entry)
+            for crowd, draw in zip(self.populations, self._drawn, strict=False)
+            for drawn in draw.accounts
+            if drawn.lots
+        ]
         order = {symbol: index for index, symbol in enumerate(self.markets)}
         return tuple(sorted(out, key=lambda opening: (order[opening.market], opening.ticks)))
 
@@ -509,8 +655,32 @@ class Scenario(_Part):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the format, for editors."""
-    return Scenario.model_json_schema()
+    """JSON Schema of the format, for editors: what `scenarios/schema.json` holds."""
+    schema = Scenario.model_json_schema()
+    bare = schema["$defs"]["ScenarioAccount"]["properties"]["collateral"]["anyOf"]
+    crowd = schema["$defs"]["Population"]["properties"]
+    for key in ("collateral", "equity", "leverage", "profit"):
+        # A bare number stands for a distribution of one value.
+        about = crowd[key].get("description", "")
+        crowd[key] = {"anyOf": [*bare, {"$ref": "#/$defs/Distribution"}], "description": about}
+    _without_nulls(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _without_nulls(part: Any) -> None:
+    """No key of the format may be null: one that has no value is left out."""
+    if isinstance(part, dict):
+        options = part.get("anyOf", [])
+        if {"type": "null"} in options:
+            options.remove({"type": "null"})
+            part.pop("default", None)
+            if len(options) == 1:
+                part.update(part.pop("anyOf")[0])
+        for inner in part.values():
+            _without_nulls(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _without_nulls(inner)
 
 
 # ---------------------------------------------------------------- YAML with lines
@@ -594,7 +764,7 @@ class _Document:
             return text.lower() == "true"
         if kind == "int" and _PLAIN_INT.fullmatch(text):
             return int(text)
-        return _Unquoted(text) if kind in ("int", "float") else text
+        return Unquoted(text) if kind in ("int", "float") else text
 
     def line(self, loc: Loc) -> int:
         """Line, from 1, of the key or item at ``loc``, or of the nearest thing above it."""
@@ -634,7 +804,7 @@ def _show(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, _Unquoted):
+    if isinstance(value, Unquoted):
         return f"{value.text} without quotes"
     if isinstance(value, Mapping):
         return "a mapping" if value else "an empty mapping"
@@ -659,18 +829,20 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 
 def _model_at(loc: Loc) -> type[BaseModel]:
     """The model whose keys stand at ``loc``."""
-    top = loc[0] if loc else ""
-    if top == "accounts":
-        return Position if len(loc) == 4 else ScenarioAccount
-    if top == "path" and len(loc) == 3:
-        steps: dict[str | int, type[BaseModel]] = {
-            "trade": Trade, "cancel": Cancel, "deposit": Transfer, "withdraw": Transfer
-        }  # fmt: skip
-        return steps.get(loc[2], Step)
-    models: dict[str | int, type[BaseModel]] = {
-        "venue": Venue, "markets": Market, "market_maker": MarketMaker, "book": Book, "path": Step
-    }  # fmt: skip
-    return models.get(top, Scenario)
+    model: type[BaseModel] = Scenario
+    for part in loc:
+        # Indexes and the names of markets lead from a list or a mapping to its items.
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        inner = _model_in(field.annotation) if field is not None else None
+        model = inner or model
+    return model
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The first model that an annotation mentions: of a list's items, a mapping's values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for arg in get_args(annotation) if (m := _model_in(arg)) is not None), None)
 
 
 _KINDS: Final = {
@@ -708,8 +880,8 @@ def _translate(doc: _Document, error: ErrorDetails) -> None:
         if options == "true":
             expected = "true"
     elif kind == "string_type":
-        text = value.text if isinstance(value, _Unquoted) else value
-        quotable = isinstance(value, _Unquoted | int) and not isinstance(value, bool)
+        text = value.text if isinstance(value, Unquoted) else value
+        quotable = isinstance(value, Unquoted | int) and not isinstance(value, bool)
         expected = f'text: quote it, "{text}"' if quotable else "text"
     elif kind == "int_type":
         expected = "a whole number without quotes"
@@ -740,7 +912,7 @@ def _translate(doc: _Document, error: ErrorDetails) -> None:
 class _Meaning:
     """Checks what no type can say, on every part whose shape is right."""
 
-    def __init__(self, doc: _Document, bad: set[Loc], path: Path) -> None:
+    def __init__(self, doc: _Document, bad: set[Loc], path: Path, short: bool = False) -> None:
         self.doc, self.bad, self.path = doc, bad, path
         data = doc.data
         self.venue = self._good(Venue, data.get("venue", {}), ("venue",))
@@ -760,9 +932,20 @@ class _Meaning:
         # nothing can be called unknown.
         raws = [*self._list("accounts"), {"name": "maker", **self._mapping("market_maker")}]
         names = [raw.get("name") if isinstance(raw, dict) else None for raw in raws]
-        self.names = [name for name in names if isinstance(name, str) and re.match(_NAME, name)]
+        self.names = [n for n in names if isinstance(n, str) and re.match(NAME_PATTERN, n)]
         self.names_are_whole = len(self.names) == len(names)
+        self.short = short
+        self.crowds = [
+            (i, crowd)
+            for i, raw in enumerate(self._list("populations"))
+            if (crowd := self._good(Population, raw, ("populations", i))) is not None
+        ]
+        if len(self.crowds) != len(self._list("populations")):
+            self.names_are_whole = False
+        self.names += [name for _, crowd in self.crowds for name in crowd.names(short)]
         self.books: dict[str, ResolvedBook] = {}
+        self.steps: list[Step] = []
+        self.drawn: list[population.Draw] = []
 
     def _mapping(self, key: str) -> dict[str, Any]:
         raw = self.doc.data.get(key)
@@ -782,21 +965,30 @@ class _Meaning:
         self._names()
         for symbol, market in list(self.markets.items()):
             # without its price nothing in a market can be valued
-            if self._grid(("markets", symbol, "price"), market.to_ticks, market.price) is None:
+            loc: Loc = ("markets", symbol)
+            priced = self._grid((*loc, "price"), market.to_ticks, market.price) is not None
+            if not priced or not self._terms(loc, market):
                 del self.markets[symbol]
             else:
                 self._steps(symbol, market)
         before = len(self.doc.problems)
         for index, account in self.accounts:
             self._account(index, account)
+        for index, crowd in self.crowds:
+            self._crowd(("populations", index), crowd)
         self._carry(len(self.doc.problems) > before)
+        if self.venue is not None:
+            self._fences(self.venue)
         for symbol, raw in self._mapping("book").items():
             self._book(symbol, self._good(Book, raw, ("book", symbol)))
+        self.prices = {symbol: market.price_ticks for symbol, market in self.markets.items()}
         for index, raw in enumerate(self._list("path")):
             step = self._good(Step, raw, ("path", index))
             if step is not None:
                 self._step(("path", index), step)
-        self._expect()
+                self.steps += self._written_out(("path", index), step)
+        for block in ("expect", "expect_full", "expect_short"):
+            self._expect(block)
 
     def _steps(self, symbol: str, market: Market) -> None:
         """The venue's own rule: one step takes less than maintenance, 1 / (2 * leverage)."""
@@ -832,12 +1024,41 @@ class _Meaning:
         if isinstance(name, str) and ("name",) not in self.bad and name != self.path.stem:
             self.doc.add(("name",), _show(name), f'"{self.path.stem}", the name of the file')
 
+    def _terms(self, loc: Loc, market: Market) -> bool:
+        before = len(self.doc.problems)
+        for key in ("taker_fee", "maker_fee"):
+            fee = getattr(market, key)
+            if Decimal(fee) > Decimal("0.01") or Decimal(fee) * 10**6 % 1:
+                self.doc.add((*loc, key), _show(fee), "at most 0.01, in steps of 0.000001")
+        if Decimal(market.band) >= 1 or Decimal(market.band) * 10**6 % 1:
+            self.doc.add((*loc, "band"), _show(market.band), "below 1, in steps of 0.000001")
+        if market.open_interest_cap is not None:
+            self._grid((*loc, "open_interest_cap"), market.to_lots, market.open_interest_cap)
+        bound, leverage = 0, market.max_leverage
+        for i, (text, rate) in enumerate(market.tiers):
+            above = self._grid((*loc, "tiers", i, 0), units.usdc, text)
+            lower = self._grid((*loc, "tiers", i, 1), lambda t: units.lots(t, 0), rate)
+            if above is None or lower is None:
+                continue
+            if above <= bound or not 1 <= lower < leverage:
+                self.doc.add(
+                    (*loc, "tiers", i),
+                    f"leverage {lower} above {units.format_usdc(above)} USDC",
+                    f"rising notionals and falling leverages, from {leverage} above "
+                    f"{units.format_usdc(bound)} USDC",
+                )
+            bound, leverage = above, lower
+        return len(self.doc.problems) == before
+
     def _names(self) -> None:
         seen: dict[str, str] = {}
         stated: list[tuple[Loc, str]] = []
         for index, raw in enumerate(self._list("accounts")):
             if isinstance(raw, dict) and isinstance(raw.get("name"), str):
                 stated.append((("accounts", index, "name"), raw["name"]))
+        for index, crowd in self.crowds:
+            stated += [(("populations", index, "name"), name) for name in crowd.names(self.short)]
+            stated.append((("populations", index, "name"), crowd.name))
         if self.maker is not None:
             stated.append((("market_maker", "name"), self.maker.name))
         for loc, name in stated:
@@ -900,6 +1121,23 @@ class _Meaning:
                 f"at least {market.min_notional} USDC, the min_notional of {market.symbol}",
             )
 
+    def _crowd(self, loc: Loc, crowd: Population) -> None:
+        """Draws a population."""
+        market = self._market((*loc, "market"), crowd.market)
+        if market is None:
+            return
+        seed = self.doc.data.get("seed", 0)
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            return
+        try:
+            self.drawn.append(
+                population.draw(crowd, market.rules(), seed, self.path.parent, self.short)
+            )
+        except OSError as error:
+            self.doc.add(loc, f"no readable file ({error})", "a file beside the scenario")
+        except (ValueError, OverflowError) as error:
+            self.doc.add(loc, str(error), "distributions with finite values")
+
     def _carry(self, doubtful: bool) -> None:
         """Whether the market maker has the margin for the other side, as positions are opened
         by entry, market after market, and when the marks then stand at the start prices."""
@@ -908,21 +1146,30 @@ class _Meaning:
             return
         if len(self.markets) != len(self._mapping("markets")):
             return
+        if len(self.drawn) != len(self._list("populations")):
+            return
         net: dict[str, dict[int, int]] = {symbol: {} for symbol in self.markets}
         for _, account in self.accounts:
             for symbol, held in account.positions.items():
                 market = self.markets[symbol]
                 at, lots = market.to_ticks(held.entry), market.to_lots(held.size)
                 net[symbol][at] = net[symbol].get(at, 0) - lots
+        for (_, crowd), draw in zip(self.crowds, self.drawn, strict=True):
+            for drawn in draw.accounts:
+                at = drawn.entry
+                net[crowd.market][at] = net[crowd.market].get(at, 0) - drawn.lots
         size = dict.fromkeys(self.markets, 0)
         mark = dict.fromkeys(self.markets, 0)
         equity_base = self.maker.collateral_micro
         worst: tuple[int, int, int, str] | None = None
 
-        def look(where: str) -> None:
+        def look(where: str, grows: bool = True) -> None:
             nonlocal worst
             equity = equity_base + sum(size[s] * mark[s] for s in size)
-            needed = sum(m.initial_margin(size[s], mark[s]) for s, m in self.markets.items())
+            # Who only reduces must not be below zero.
+            needed = 0
+            if grows:
+                needed = sum(m.initial_margin(size[s], mark[s]) for s, m in self.markets.items())
             if equity < needed and (worst is None or needed - equity > worst[0]):
                 worst = (needed - equity, needed, equity, where)
 
@@ -933,8 +1180,7 @@ class _Meaning:
                 size[symbol] += lots
                 equity_base -= lots * at
                 mark[symbol] = at
-                if grows:
-                    look(f"when the {symbol} positions at {market.format_ticks(at)} are opened")
+                look(f"when the {symbol} positions at {market.format_ticks(at)} are opened", grows)
         for symbol, market in self.markets.items():
             mark[symbol] = market.price_ticks
         look("at the start prices")
@@ -946,6 +1192,12 @@ class _Meaning:
                 f"{units.format_usdc(equity)} USDC {where}",
                 f"at least its initial margin there, {units.format_usdc(needed)} USDC",
             )
+
+    def _fences(self, venue: Venue) -> None:
+        for symbol in venue.ring_fences:
+            self._market(("venue", "ring_fences", symbol), symbol)
+        if (total := sum(venue.fences_ppm.values())) > 10**6:
+            self.doc.add(("venue", "ring_fences"), f"{total / 10**6} in all", "at most 1 in all")
 
     def _book(self, symbol: str, book: Book | None) -> None:
         loc: Loc = ("book", symbol)
@@ -964,6 +1216,19 @@ class _Meaning:
                     sides[side].append(level)
         if book.csv is not None:
             sides["bids"] = self._csv((*loc, "csv"), market, book.csv)
+        if book.profile is not None:
+            at = (*loc, "profile")
+            middle: int | None = market.price_ticks
+            if book.profile.around is not None:
+                middle = self._grid((*at, "around"), market.to_ticks, book.profile.around)
+            lots = self._grid((*at, "size"), market.to_lots, book.profile.size)
+            if middle is None or lots is None:
+                return
+            quoted = paths.quotes(book.profile, middle, lots, market.min_notional_micro)
+            sides["bids"] = [BookLevel(*level) for level in quoted[0]]
+            sides["asks"] = [BookLevel(*level) for level in quoted[1]]
+            if not sides["bids"] and not sides["asks"]:
+                self.doc.add(at, "a profile without one order", "levels above min_notional")
         bids, asks = sides["bids"], sides["asks"]
         if bids and asks:
             high, low = max(x.ticks for x in bids), min(x.ticks for x in asks)
@@ -1053,26 +1318,83 @@ class _Meaning:
                 lots = self._grid((*loc, "size"), market.to_lots, step.trade.size)
                 if lots is not None and lots <= 0:
                     self.doc.add((*loc, "size"), _show(step.trade.size), "a size above zero")
-        for part in (step.trade, step.cancel, step.deposit, step.withdraw):
+        for named in (step.oracle, step.quotes):
+            if named is not None:
+                self._market((*loc, "market"), named.market)
+        if step.sample is not None:
+            self._market(loc, step.sample)
+        if step.quotes is not None:
+            book = self._mapping("book").get(step.quotes.market)
+            if not isinstance(book, dict) or "profile" not in book:
+                found = f"{step.quotes.market} without a profile"
+                self.doc.add((*loc, "market"), found, "a market whose book has a profile")
+        if step.rush is not None:
+            crowds = [crowd.name for _, crowd in self.crowds]
+            if step.rush.population not in crowds and self.names_are_whole:
+                found = f"the unknown population {step.rush.population}"
+                self.doc.add((*loc, "population"), found, _suggest(step.rush.population, crowds))
+        for part in (step.trade, step.cancel, step.deposit, step.withdraw, step.vault_exit):
             if part is not None:
                 self._known((*loc, "account"), part.account)
         if step.liquidate is not None:
             self._known(loc, step.liquidate)
 
-    def _expect(self) -> None:
-        block = self._mapping("expect")
+    def _written_out(self, loc: Loc, step: Step) -> list[Step]:
+        """The step, or the single prices of a stretch; remembers where each price stands."""
+        for symbol, price in (step.set_price or {}).items():
+            market = self.markets.get(symbol)
+            if market is not None and units.is_decimal(price):
+                with contextlib.suppress(units.UnitError):
+                    self.prices[symbol] = market.to_ticks(price)
+        stretch = step.prices
+        if stretch is None:
+            return [step]
+        market = self._market((*loc, "prices", "market"), stretch.market)
+        if market is None:
+            return []
+        try:
+            seed = int(self.doc.data.get("seed", 0))
+            ticks = paths.points(
+                stretch,
+                self.prices[stretch.market],
+                market.size_decimals,
+                generator(seed, f"path[{loc[1]}]"),
+                self.path.parent,
+                self.short,
+            )
+        except OSError as error:
+            found = f"{error.filename or 'file'}: {error.strerror or 'unreadable'}"
+            self.doc.add((*loc, "prices", stretch.shape), found, "a file beside the scenario")
+            return []
+        except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
+            wanted = error.expected if isinstance(error, units.UnitError) else "other values"
+            self.doc.add((*loc, "prices", stretch.shape), str(error), wanted)
+            return []
+        self.prices[stretch.market] = ticks[-1]
+        first: dict[str, Any] = {"note": step.note} if step.note else {}
+        return [
+            Step(
+                set_price={stretch.market: market.format_ticks(price)},
+                seconds=stretch.seconds,
+                **(first if place == 0 else {}),
+            )
+            for place, price in enumerate(ticks)
+        ]
+
+    def _expect(self, name: str) -> None:
+        block = self._mapping(name)
         for key, value in block.items():
             numbers = _unquoted(value)
-            for _, found, expected in [] if numbers else expectations.problems({key: value}):
-                self.doc.add(("expect", key), found, expected)
+            for _, found, wanted in [] if numbers else expectations.problems({key: value}):
+                self.doc.add((name, key), found, wanted)
             for number in numbers:
                 self.doc.add(
-                    ("expect", key), _show(number), f'a decimal string: quote it, "{number.text}"'
+                    (name, key), _show(number), f'a decimal string: quote it, "{number.text}"'
                 )
 
 
-def _unquoted(value: object) -> list[_Unquoted]:
-    if isinstance(value, _Unquoted):
+def _unquoted(value: object) -> list[Unquoted]:
+    if isinstance(value, Unquoted):
         return [value]
     items: Sequence[object] = []
     if isinstance(value, Mapping):
@@ -1085,8 +1407,14 @@ def _unquoted(value: object) -> list[_Unquoted]:
 # ---------------------------------------------------------------- loading
 
 
-def parse(text: str, path: str | Path) -> Scenario:
+LISTED: Final = ("markets", "accounts", "populations", "book", "path")
+"""Sections whose entries are checked one by one."""
+
+
+def parse(text: str, path: str | Path, short: bool = False) -> Scenario:
     """A scenario from its text, as if read from ``path`` (for its name, csv files and errors).
+
+    ``short`` gives the short form, with the counts and steps that the file names for it.
 
     Raises ScenarioError with every problem found.
     """
@@ -1099,19 +1427,25 @@ def parse(text: str, path: str | Path) -> Scenario:
     except ValidationError as error:
         for detail in error.errors():
             loc: Loc = detail["loc"]
-            listed = bool(loc) and loc[0] in ("markets", "accounts", "book", "path")
+            listed = bool(loc) and loc[0] in LISTED
             bad.add(loc[:2] if listed else loc[:1])
             _translate(doc, detail)
-    meaning = _Meaning(doc, bad, path)
+    meaning = _Meaning(doc, bad, path, short)
     meaning.run()
     if scenario is None or doc.problems:
         raise ScenarioError(doc.problems)
     scenario._books.update(meaning.books)
+    scenario._steps = tuple(meaning.steps)
+    scenario._drawn = tuple(meaning.drawn)
+    scenario._short = short
     return scenario
 
 
-def load(path: str | Path) -> Scenario:
-    """Reads a scenario file. Raises ScenarioError with every problem found."""
+def load(path: str | Path, short: bool = False) -> Scenario:
+    """Reads a scenario file, in its short form if `short`.
+
+    Raises ScenarioError with every problem found.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -1123,4 +1457,4 @@ def load(path: str | Path) -> Scenario:
         raise ScenarioError(
             [Problem(str(path), 1, "scenario", "bytes that are not UTF-8", "a YAML text file")]
         ) from error
-    return parse(text, path)
+    return parse(text, path, short)

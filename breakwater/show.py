@@ -30,7 +30,8 @@ _LAYERS: Final = (
 )
 
 
-def _table(title: str, caption: str | None = None) -> Table:
+def plain_table(title: str, caption: str | None = None) -> Table:
+    """A table in the house style."""
     return Table(
         title=title,
         caption=caption,
@@ -66,7 +67,7 @@ def waterfall_table(result: Mapping[str, Any]) -> Table:
     waterfall = result["waterfall"]
     amounts = [str(waterfall[key]) for key, *_ in _LAYERS]
     largest = max(Decimal(amount) for amount in amounts)
-    table = _table(f"Waterfall of {result['scenario']}, USDC", "bars share one scale")
+    table = plain_table(f"Waterfall of {result['scenario']}, USDC", "bars share one scale")
     table.add_column("layer", no_wrap=True)
     table.add_column("what", no_wrap=True)
     table.add_column("USDC", justify="right", no_wrap=True)
@@ -91,7 +92,7 @@ def adl_table(result: Mapping[str, Any], limit: int = 30) -> Table:
         if len(shown) < len(fills):
             caption += f"; {len(fills) - len(shown)} more in result.json"
         caption += ". haircut: USDC lost against the mark, negative if gained"
-    table = _table("Auto-deleveraging, best rank first", caption)
+    table = plain_table("Auto-deleveraging, best rank first", caption)
     several = len({fill["round"] for fill in fills}) > 1
     if several:
         table.add_column("round", justify="right", no_wrap=True)
@@ -113,7 +114,7 @@ def accounts_table(result: Mapping[str, Any], limit: int = 40) -> Table:
     accounts: Mapping[str, Mapping[str, Any]] = result["accounts"]
     names = list(accounts)[:limit]
     more = len(accounts) - len(names)
-    table = _table("Accounts at the end", f"{more} more in result.json" if more else None)
+    table = plain_table("Accounts at the end", f"{more} more in result.json" if more else None)
     table.add_column("account", overflow="fold")
     for name in ("cash", "equity"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -144,7 +145,7 @@ def accounts_table(result: Mapping[str, Any], limit: int = 40) -> Table:
 def printed_table(result: Mapping[str, Any]) -> Table:
     """The figures that the scenario's source prints, beside the venue's own, and why."""
     rows: Sequence[Mapping[str, str]] = result["printed"]
-    table = _table("Printed in the source, and here")
+    table = plain_table("Printed in the source, and here")
     table.add_column("figure", overflow="fold")
     table.add_column("printed", justify="right", no_wrap=True)
     table.add_column("here", justify="right", no_wrap=True)
@@ -164,7 +165,7 @@ def expectations_table(checks: Sequence[Check]) -> Table:
     """The checks of the scenario's expect block; the words pass and FAIL carry the verdict."""
     failed = sum(not check.ok for check in checks)
     verdict = "all hold" if not failed else f"{failed} of {len(checks)} FAILED"
-    table = _table(f"Expectations: {len(checks)} stated, {verdict}")
+    table = plain_table(f"Expectations: {len(checks)} stated, {verdict}")
     table.add_column("", no_wrap=True)
     for name in ("path", "expected", "found"):
         table.add_column(name, overflow="fold")

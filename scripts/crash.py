@@ -77,9 +77,9 @@ def _find(scenario: str) -> Path:
 
 
 def _run(
-    path: Path, engine: Engine, console: Console
+    path: Path, engine: Engine, console: Console, short: bool
 ) -> tuple[Crash, dict[str, Any], list[expect.Check]]:
-    scenario = load(path)
+    scenario = load(path, short)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -95,7 +95,7 @@ def _run(
             lambda what, done, of: progress.update(tasks[what], completed=done, total=of),
         )
         result = crash.run()
-    return crash, result, expect.evaluate(scenario.expect, result)
+    return crash, result, expect.evaluate(scenario.expected, result)
 
 
 def _shortened(told: Sequence[str]) -> list[str]:
@@ -152,9 +152,16 @@ class _Command(ConnectedProviderCommand):
     help="Whether to write report.html, the pictures and the table of events too.",
 )
 @click.option("--full", is_flag=True, help="Every sentence of the story, however many.")
+@click.option("--short", is_flag=True, help="The short form: fewer accounts and steps, as in CI.")
 @click.option("--quiet", "-q", is_flag=True, help="Only the solvency lines and failures.")
 def cli(
-    provider: Any, scenario: str, out: Path | None, report: bool, full: bool, quiet: bool
+    provider: Any,
+    scenario: str,
+    out: Path | None,
+    report: bool,
+    full: bool,
+    short: bool,
+    quiet: bool,
 ) -> None:
     """Crash the venue as SCENARIO says, and see who pays.
 
@@ -174,7 +181,7 @@ def cli(
     # Whatever goes wrong from here, no older result is taken for this run's.
     clear(target.parent)
     try:
-        crash, result, checks = _run(path, _engine(provider), Console(stderr=True))
+        crash, result, checks = _run(path, _engine(provider), Console(stderr=True), short)
     except ScenarioError as error:
         count = len(error.problems)
         raise click.ClickException(

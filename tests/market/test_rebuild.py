@@ -17,7 +17,7 @@ SCENARIOS = sorted((Path(__file__).resolve().parents[2] / "scenarios").glob("*.y
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_state_after_a_crash_is_in_its_logs(path: Path) -> None:
     engine = RevmEngine()
-    crash = Crash(load(path), engine)
+    crash = Crash(load(path, short=True), engine)
     crash.run()
     venue = crash.venue
     events = venue.decoder.decode(engine.logs(venue.decoder.addresses))

@@ -123,7 +123,7 @@ def test_a_failed_expectation_is_named_and_the_result_is_there(crash: Any, tmp_p
 
 
 BAD = {
-    "unknown key": ("seed: 0", "sead: 0", "mine.yaml:4: sead: found the unknown key"),
+    "unknown key": ("seed: 0", "sead: 0", "mine.yaml:5: sead: found the unknown key"),
     "wrong type": ("max_leverage: 20", 'max_leverage: "20"', "a whole number without quotes"),
     "unknown market": ("set_price: {X:", "set_price: {Y:", "the unknown market Y"),
     "off tick": ('price: "100"', 'price: "100.00001"', "off tick"),

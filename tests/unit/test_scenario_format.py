@@ -82,7 +82,7 @@ def test_a_good_file_resolves_to_integers():
     assert book.owner == "maker" and book.asks == (BookLevel(1_700, 5_000),)
     assert book.bids == (BookLevel(1_688, 78_850), BookLevel(1_673, 152_420))
     assert s.resolved_book("BTC").bids == ()
-    assert [step.action for step in s.path] == list(fmt.ACTIONS)
+    assert [step.action for step in s.path] == list(fmt.ACTIONS[:9])
     assert s.path[2].keeper == "off" and s.path[6].withdraw.amount_micro == 5_250_000
     assert s.path[0].note == "the mark gaps down"
     assert s.expect == {"solvency.difference": "0", "adl.fills.length": {"min": 1}}
@@ -323,7 +323,8 @@ WRONG = [
     ),
     ('collateral: "20"', 'collateral: "99999999999999"', "accounts[0].collateral", "too large"),
     ('amount: "5"}', 'amount: "0"}', "path[5].deposit.amount", "more than zero"),
-    ('insurance: "12.5"', 'tranche: "5"', "venue.tranche", '"5"', "not there yet"),
+    ('insurance: "12.5"', 'tranche: "-5"', "venue.tranche", '"-5"', "zero or more"),
+    ('insurance: "12.5"', 'ring_fences: {NOPE: "0.5"}', "venue.ring_fences.NOPE", "NOPE"),
     ('insurance: "12.5"', 'max_step: "0"', "venue.max_step", "above 0 and at most 1"),
     ('insurance: "12.5"', "max_step: ", "venue.max_step", "found nothing", "none (no limit)"),
     ('insurance: "12.5"', "max_step: 0.01", "venue.max_step", 'quote it, "0.01"'),
@@ -336,12 +337,12 @@ WRONG = [
     ),
     (
         'insurance: "12.5"',
-        "score: binance",
+        "score: luck",
         "venue.score",
-        '"binance"',
-        "hyperliquid_docs (nothing else yet)",
+        '"luck"',
+        "hyperliquid_docs, return_x_leverage or binance",
     ),
-    ('insurance: "12.5"', "close: mark", "venue.close", "bankruptcy or previous_mark"),
+    ('insurance: "12.5"', "close: luck", "venue.close", "bankruptcy, previous_mark or mark"),
     ('insurance: "12.5"', "trigger: x", "venue.trigger", "underwater or unfillable"),
     # grids
     (
