@@ -118,7 +118,7 @@ class Crowd:
         txs = [self.venue.liquidator.send("liquidate", account, next(steps), sender=keeper)]
         while self.venue.deleverager.call("is_busy"):
             txs.append(self.venue.deleverager.send("advance", next(steps), sender=keeper))
-            assert len(txs) < 20_000, "the round does not end"
+            assert len(txs) < 20_000, f"no end: {self.venue.deleverager.call('round')}"
         self.txs = txs
         return [event for tx in txs for event in tx.all("Deleveraged")]
 
