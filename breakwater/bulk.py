@@ -47,7 +47,8 @@ class Crowd:
     ) -> None:
         self.engine = engine
         self.venue = BulkVenue.deploy(
-            engine, config or VenueConfig(min_interval=1, max_step=0, engine="index")
+            engine,
+            config or VenueConfig(min_interval=1, max_step=0, stale_after=86_400, engine="index"),
         )
         self.book = self.venue.order_book
         self.house = self.venue.clearinghouse
@@ -117,15 +118,18 @@ class Crowd:
         txs = [self.venue.liquidator.send("liquidate", account, next(steps), sender=keeper)]
         while self.venue.deleverager.call("is_busy"):
             txs.append(self.venue.deleverager.send("advance", next(steps), sender=keeper))
-            assert len(txs) < 20_000, "the round does not end"
+            assert len(txs) < 20_000, f"no end: {self.venue.deleverager.call('round')}"
         self.txs = txs
         return [event for tx in txs for event in tx.all("Deleveraged")]
 
     def demand(self, fills: Sequence[Event], close: int, previous: int) -> ranking.Demand:
         """What the first lot of these receipts asked for."""
         first = fills[0]
-        price = Fraction(abs(first.lot_worth), first.lot_size) if close == 0 else Fraction(previous)
-        return ranking.Demand(first.is_long, first.lot_size, price, first.mark)
+        if close != 0:
+            return ranking.Demand(first.is_long, first.lot_size, Fraction(previous), first.mark)
+        worth = abs(first.lot_worth)
+        price = Fraction(worth, first.lot_size)
+        return ranking.Demand(first.is_long, first.lot_size, price, first.mark, worth)
 
 
 def crowd_rows(

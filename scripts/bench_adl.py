@@ -85,7 +85,9 @@ def rounds(
         fills = crowd.liquidate(account, itertools.repeat(256))
         used = [tx.receipt.gas_used or 0 for tx in crowd.txs]
         crowd.engine.revert(snap)
-        if len(fills) != count:
+        # Within the slack others of another size may go first; an exact order has no such excuse.
+        exact = all(fill.exact for fill in fills)
+        if exact and len(fills) != count:
             raise click.ClickException(f"{len(fills)} fills where {count} were due")
         yield {
             "engine": engine,
@@ -96,7 +98,8 @@ def rounds(
             "gas_total": sum(used),
             "gas_max_tx": max(used),
             "transactions": len(used),
-            "exact": all(fill.exact for fill in fills),
+            "fills": len(fills),
+            "exact": exact,
             "measured": True,
         }
 
@@ -211,7 +214,8 @@ def cli(sizes: str, victims: str, scan_up_to: int, sides: str) -> None:
                 click.echo(
                     f"{row['engine']:5} {row['score']:17} {row['side']:5} "
                     f"{row['accounts']:>7,} holders {row['victims']:>3} victims "
-                    f"{row['gas_total']:>11,} gas in {row['transactions']}"
+                    f"{row['gas_total']:>11,} gas in {row['transactions']}, "
+                    f"largest {row['gas_max_tx']:,}" + ("" if row["exact"] else ", not exact")
                 )
             click.echo(f"  {time.monotonic() - began:.0f} s; filing {json.dumps(filed)}")
     rows += extrapolated(rows, counts)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -33,12 +33,26 @@ class Holder:
 
 @dataclass(frozen=True)
 class Demand:
-    """What is to be closed: `size` lots of a bankrupt long or short at `price`, at this mark."""
+    """What is to be closed: `size` lots of a bankrupt long or short at `price`, at this mark.
+
+    `worth`: micro-USDC for which all of it closes, if that decides the price (bankruptcy); whole
+    micro-USDC change hands, against the winner, so the price of what is left moves by a trifle.
+    """
 
     is_long: bool
     size: int
     price: Fraction
     mark: int
+    worth: int | None = None
+
+    def without(self, size: int) -> Demand:
+        """What is left after a close of `size` lots."""
+        left = self.size - size
+        if self.worth is None or not left:
+            return replace(self, size=left)
+        exact = Fraction(self.worth * size, self.size)
+        worth = self.worth - (math.ceil(exact) if self.is_long else math.floor(exact))
+        return replace(self, size=left, worth=worth, price=Fraction(worth, left))
 
 
 def score(holder: Holder, mark: int, rule: ScoreRule) -> int:
@@ -88,12 +102,13 @@ def victims(
     holders: Iterable[Holder], demand: Demand, rule: ScoreRule
 ) -> list[tuple[int, int, int]]:
     """Account, lots and score of each close, in order, until nobody or nothing is left."""
-    left = demand.size
+    left = demand
     out = []
     for holder, rank, _ in order(holders, demand, rule):
-        if not left:
+        if not left.size:
             break
-        size = min(left, bearable(holder, demand))
-        out.append((holder.account, size, rank))
-        left -= size
+        size = bearable(holder, left)
+        if size:
+            out.append((holder.account, size, rank))
+            left = left.without(size)
     return out
