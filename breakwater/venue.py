@@ -204,6 +204,11 @@ class Venue:
         )
         ranking = self.contracts[ENGINES[config.engine]]
         if config.engine == "index":
+            if int(self.clearinghouse.call("ranking_index"), 16) == 0:
+                raise ValueError(
+                    "this venue files no accounts, so there is no index to rank by: deploy it with "
+                    'engine="index"'
+                )
             formula = FORMULAS.get(config.score, 0) if self._adopted is None else 0
             ranking.send("set_formula", self.score, formula, sender=self.owner)
         planner = ALLOCATIONS[config.allocation]
