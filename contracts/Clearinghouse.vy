@@ -447,8 +447,8 @@ def fill(
     taker_is_liquidated: bool,
 ) -> uint256:
     """
-    @notice Order book only: trades `size` lots at `price` ticks if margin allows it, and charges
-            the fees.
+    @notice Order book only, and the deleverager for lots of an estate: trades `size` lots at `price`
+            ticks if margin allows it, and charges the fees.
     @dev The taker is asked first and reverts if it fails, so that nobody without margin touches
          the book. A maker who fails is not filled (the book cancels it and goes on); one who would
          add risk while the market takes none (stale, halted, a loss uninsured) is passed over. The
@@ -456,7 +456,7 @@ def fill(
          and fee: what bounds it is the liquidator's limit.
     @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_WAITS.
     """
-    assert msg.sender == self.order_book, "clearinghouse: order book only"
+    assert msg.sender in [self.order_book, self.deleverager], "clearinghouse: order book only"
     if ledger._owner(taker) == ledger._owner(maker):
         return SAME_OWNER
     word: uint256 = self.terms[market]

@@ -150,6 +150,15 @@ event LotSettled:
     uninsured: uint256
 
 
+# Lots of an estate that an account took at the mark.
+event LotsTaken:
+    account: indexed(uint256)
+    market: indexed(uint256)
+    is_long: bool
+    size: uint256
+    mark: uint256
+
+
 event RoundClosed:
     round: indexed(uint256)
     market: indexed(uint256)
@@ -768,6 +777,63 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
             insurance=insurance,
             uninsured=residual - insurance,
         )
+
+
+@external
+def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uint256:
+    """
+    @notice Lots of an estate that found no winner go to whoever wants them, oldest first, at the mark:
+            as a fill for `account`, by its owner, with its margin check and maker fee. At most 64 lots'
+            bankrupts a call. Reverts while a round is open or waits there.
+    @dev What a lot is worth beyond its price once it is empty goes the way of any lot's.
+    @param is_long Side of the estate: a long one sells.
+    @return Lots taken: `size`, or what there is.
+    """
+    assert staticcall clearinghouse.account_owner(account) == msg.sender, "deleverager: not your account"
+    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
+    assert not self._is_queued[market][is_long], "deleverager: round open"
+    assert self._lots_left(market, is_long), "deleverager: no lots left"
+    self._absorb(market, is_long)
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    mark: uint256 = staticcall clearinghouse.mark(market)
+    taken: uint256 = 0
+    for _: uint256 in range(64):
+        first: uint256 = self.first_lot[market][is_long]
+        if taken == size or first == self.lot_count[market][is_long]:
+            break
+        lot: Lot = self._unpack(self._lots[market][is_long][first])
+        lots: uint256 = min(lot.size, size - taken)
+        if lots != 0:
+            assert (
+                extcall clearinghouse.fill(market, estate, account, not is_long, lots, mark, True) == 0
+            ), "deleverager: margin does not allow it"
+        paid: int256 = convert(lots * mark, int256)
+        if not is_long:
+            paid = -paid
+        taken += lots
+        lot.size -= lots
+        lot.worth += paid
+        self._worth[market][is_long] += paid
+        if lot.size == 0:
+            self.first_lot[market][is_long] = first + 1
+            self._worth[market][is_long] -= lot.worth
+            surplus: uint256 = 0
+            residual: uint256 = 0
+            insurance: uint256 = 0
+            surplus, residual, insurance = self._make_whole(market, estate, lot.worth)
+            log LotSettled(
+                round=0,
+                bankrupt=lot.bankrupt,
+                unfilled=0,
+                surplus=surplus,
+                residual=residual,
+                insurance=insurance,
+                uninsured=residual - insurance,
+            )
+            lot.worth = 0
+        self._lots[market][is_long][first] = self._pack(lot)
+    log LotsTaken(account=account, market=market, is_long=is_long, size=taken, mark=mark)
+    return taken
 
 
 @internal

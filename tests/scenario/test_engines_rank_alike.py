@@ -1,5 +1,5 @@
-"""Every scenario that reaches auto-deleveraging, ranked by the scan and by the index: the same winners
-close the same lots in the same order, and everybody ends with the same money."""
+"""Every scenario that reaches auto-deleveraging, ranked by the scan and by the index: the same
+winners close the same lots in the same order, and everybody ends with the same money."""
 
 from __future__ import annotations
 
