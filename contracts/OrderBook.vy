@@ -210,7 +210,8 @@ def _place(
     if reduce_only or no_risk or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)
         if seat.is_capped:
-            self._require_below_cap(seat.mark, closable, is_buy, asked, price)
+            capped: uint256 = min(asked, closable) if reduce_only else asked
+            self._require_below_cap(seat.mark, closable, is_buy, capped, price)
         if reduce_only:
             size = min(asked, closable)
             assert size != 0, "book: nothing to reduce"
@@ -220,20 +221,24 @@ def _place(
             assert seat.is_insured, "clearinghouse: reduce only, a loss is uninsured"
             assert seat.is_fresh, "oracle: stale price"
             assert not is_coarse, "oracle: reduce only, a tick is more than the step"
-    # What sells at the market's price, whatever its limit, is worth the mark.
-    worth: uint256 = size * (price if is_buy or tif != IMMEDIATE_OR_CANCEL else max(price, seat.mark))
+    # What trades at the market's price, whatever its limit, is worth the mark.
+    worth: uint256 = size * min(price, seat.mark)
+    if not is_buy:
+        worth = size * (max(price, seat.mark) if tif == IMMEDIATE_OR_CANCEL else price)
     if worth < terms.min_notional:
         # An order for all of a position is never too small: dust must find its way out.
         assert size == self._closable(account, market, is_buy), "book: below minimum notional"
+    # Passive orders may rest at any distance from the mark; what trades now may not, nor what would
+    # rest where it gives more away than the band allows.
+    limit: uint256 = min(price, worst_price) if is_buy else max(price, worst_price)
     if tif == POST_ONLY:
+        assert limit == price, "book: price beyond the band"
         if self._crosses(market, is_buy, price):
             # Void orders on top only look like a price.
-            self._purge(market, not is_buy, MAX_STEPS)
+            self._purge(market, not is_buy, MAX_STEPS, True)
             assert not self._crosses(market, is_buy, price), "book: post only would trade"
         return self._rest(account, market, is_buy, price, size, reduce_only), 0
 
-    # Passive orders may rest at any distance from the mark; what trades now may not.
-    limit: uint256 = min(price, worst_price) if is_buy else max(price, worst_price)
     left: uint256 = size
     steps: uint256 = 0
     maker_id: uint256 = 0
@@ -258,7 +263,7 @@ def _place(
     if tif == IMMEDIATE_OR_CANCEL:
         log Unfilled(account=account, market=market, size=left, reason=Reason.IMMEDIATE)
         return 0, size - left
-    if self._crosses(market, is_buy, price):
+    if limit != price or self._crosses(market, is_buy, price):
         # More to meet than one call may, orders beyond the band, or makers who may add no risk now.
         reason: Reason = Reason.PRICE_BAND
         if steps == MAX_STEPS:
@@ -361,25 +366,48 @@ def cancel_all(account: uint256):
 @external
 def purge(market: uint256, is_buy: bool, max_steps: uint256) -> uint256:
     """
-    @notice Deletes void orders from the top of one side, at most 64 a call. Anyone.
+    @notice Deletes void orders from the top of one side, and live ones that could not be filled: of
+            an account without margin for the smallest order, or with nothing to reduce. At most 64
+            a call. Anyone.
     @return How many were deleted.
     """
-    return self._purge(market, is_buy, max_steps)
+    return self._purge(market, is_buy, max_steps, True)
 
 
 @internal
-def _purge(market: uint256, is_buy: bool, max_steps: uint256) -> uint256:
+def _purge(market: uint256, is_buy: bool, max_steps: uint256, unbacked: bool) -> uint256:
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
         order_id: uint256 = self._best_order(market, is_buy)
         if order_id == 0 or steps == max_steps:
             break
         order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        reason: Reason = Reason.VOID
         if order.nonce == self._nonce(order.account):
-            break
-        self._drop(order_id, order, Reason.VOID)
+            if not unbacked or self._closable(order.account, market, is_buy) != 0:
+                break
+            reason = Reason.REDUCE_ONLY
+            if not order.reduce_only:
+                if self._is_backed(order):
+                    break
+                reason = Reason.MAKER_MARGIN
+        self._drop(order_id, order, reason)
         steps += 1
     return steps
+
+
+@view
+@internal
+def _is_backed(order: order_codec.Order) -> bool:
+    """
+    @notice Whether its maker has free margin for the smallest order at its price, or for all of it.
+    """
+    least: uint256 = risk_terms.unpack(staticcall clearinghouse.terms(order.market)).min_notional
+    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(order.account)
+    needed: uint256 = 2 * staticcall clearinghouse.maintenance(
+        order.market, min(order.size * order.price, max(least, order.price))
+    )
+    return margin.equity >= convert(margin.initial + needed, int256)
 
 
 # --- The liquidator ------------------------------------------------------------------------------
@@ -395,7 +423,7 @@ def peek(market: uint256, is_buy: bool, max_steps: uint256) -> IOrderBook.Top:
     """
     self._require_liquidator()
     top: IOrderBook.Top = empty(IOrderBook.Top)
-    top.steps = self._purge(market, is_buy, max_steps)
+    top.steps = self._purge(market, is_buy, max_steps, False)
     order_id: uint256 = self._best_order(market, is_buy)
     if order_id == 0:
         return top
@@ -687,7 +715,8 @@ def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
             Ticks; 0 where the side is empty or not that deep.
     @dev Looks at 64 orders of a side at most, so that void ones on top cannot make it dear. An order
          counts as far as its maker has margin for it that no better order of theirs needs, and not
-         at all if it only reduces: a price that nobody can be held to is no price.
+         at all if it only reduces: a price that nobody can be held to is no price. Reverts if none
+         of the first 64 counts and there are more: `purge` lets anyone clear them away.
     """
     assert notional != 0 and notional < 2**128, "book: notional out of range"
     best_bid: uint256 = 0
@@ -752,6 +781,8 @@ def _impact(market: uint256, is_buy: bool, notional: uint256) -> (uint256, uint2
             if price == max_value(uint256):
                 break
             order_id = self._levels[(key << 24) | price] & order_codec.ID
+    # Not an empty side: one that void orders, or orders without margin, keep from being read.
+    assert best != 0 or order_id == 0, "book: purge it first"
     return best, 0
 
 

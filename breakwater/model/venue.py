@@ -1256,7 +1256,8 @@ class OrderBook(Part):
         ledger, house = self.venue.ledger, self.venue.clearinghouse
         terms, reading = house.terms[market], house.read(market)
         room = closable(ledger.positions[account, market].size, is_buy)
-        worst_price = self._worst_price(market, reading.mark, room, is_buy, asked, price)
+        capped = min(asked, room) if reduce_only else asked
+        worst_price = self._worst_price(market, reading.mark, room, is_buy, capped, price)
         size = min(asked, room) if reduce_only else asked
         require(size != 0, "book: nothing to reduce")
         if size > room:
@@ -1265,24 +1266,26 @@ class OrderBook(Part):
             require(reading.is_fresh, STALE)
             coarse = self.venue.oracle.is_coarse(market)
             require(not coarse, "oracle: reduce only, a tick is more than the step")
-        # What sells at the market's price is worth the mark; an order for all of a position is
+        # What trades at the market's price is worth the mark; an order for all of a position is
         # never too small.
-        sells_at_market = not is_buy and tif == IMMEDIATE_OR_CANCEL
-        worth = size * (max(price, reading.mark) if sells_at_market else price)
+        worth = size * min(price, reading.mark)
+        if not is_buy:
+            worth = size * (max(price, reading.mark) if tif == IMMEDIATE_OR_CANCEL else price)
         require(size == room or worth >= terms.min_notional, "book: below minimum notional")
+        limit = min(price, worst_price) if is_buy else max(price, worst_price)
         if tif == POST_ONLY:
+            require(limit == price, "book: price beyond the band")
             if self._crosses(market, is_buy, price):
-                self._purge(market, not is_buy, MAX_STEPS)
+                self._purge(market, not is_buy, MAX_STEPS, unbacked=True)
             require(not self._crosses(market, is_buy, price), "book: post only would trade")
             return self._rest(account, market, is_buy, price, size, reduce_only), 0
-        limit = min(price, worst_price) if is_buy else max(price, worst_price)
         left, steps = self._match(account, market, is_buy, size, limit)
         filled = size - left
         if left == 0:
             return 0, filled
         if tif == IMMEDIATE_OR_CANCEL:
             return self._unfilled(account, market, left, IMMEDIATE), filled
-        if self._crosses(market, is_buy, price):
+        if limit != price or self._crosses(market, is_buy, price):
             reason = WAITING_MAKERS if limit == price else PRICE_BAND
             if steps == MAX_STEPS:
                 reason = STEPS
@@ -1402,23 +1405,42 @@ class OrderBook(Part):
         self.log("NonceRaised", account=account, nonce=self.nonces[account])
 
     def purge(self, sender: str, market: int, is_buy: bool, max_steps: int) -> int:
-        """Anyone deletes void orders from the top of one side, at most 64 a call; how many."""
+        """Anyone deletes void orders, and live ones that could not be filled, from the top of one
+        side, at most 64 a call; how many."""
         require(market < 256, "clearinghouse: unknown market")
-        return self._purge(market, is_buy, max_steps)
+        return self._purge(market, is_buy, max_steps, unbacked=True)
 
-    def _purge(self, market: int, is_buy: bool, max_steps: int) -> int:
+    def _purge(self, market: int, is_buy: bool, max_steps: int, unbacked: bool) -> int:
         steps = 0
         while steps < min(max_steps, MAX_STEPS):
             order_id = self._first(market, is_buy)
-            if order_id == 0 or not self._is_void(self.orders[order_id]):
+            if order_id == 0:
                 break
-            self._drop(order_id, VOID)
+            order, reason = self.orders[order_id], VOID
+            if not self._is_void(order):
+                position = self.venue.ledger.positions[order.account, market]
+                if not unbacked or closable(position.size, is_buy) != 0:
+                    break
+                reason = REDUCE_ONLY
+                if not order.reduce_only:
+                    if self._is_backed(order):
+                        break
+                    reason = MAKER_MARGIN
+            self._drop(order_id, reason)
             steps += 1
         return steps
 
+    def _is_backed(self, order: Order) -> bool:
+        """Whether its maker has free margin for the smallest order at its price, or all of it."""
+        house = self.venue.clearinghouse
+        least = max(house.terms[order.market].min_notional, order.price)
+        needed = 2 * house.maintenance(order.market, min(order.size * order.price, least))
+        margin = house.margin(order.account)
+        return margin.equity >= margin.initial + needed
+
     def peek(self, market: int, is_buy: bool, max_steps: int) -> Top:
         """The first live order, deleting up to `max_steps` (at most 64) void ones on the way."""
-        steps = self._purge(market, is_buy, max_steps)
+        steps = self._purge(market, is_buy, max_steps, unbacked=False)
         order_id = self._first(market, is_buy)
         if order_id != 0 and self._is_void(self.orders[order_id]):
             return Top(0, steps, True)
@@ -1545,6 +1567,7 @@ class OrderBook(Part):
         free: dict[int, int] = {}
         for met, order in enumerate(self.queue(market, is_buy)):
             if met == MAX_STEPS:
+                require(best != 0, "book: purge it first")
                 break
             if self._is_void(order) or order.reduce_only:
                 continue

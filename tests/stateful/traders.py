@@ -37,6 +37,14 @@ class MismatchError(AssertionError):
     """Contracts and model disagree; the message says after what, and about what."""
 
 
+def _or_reason(read: Callable[[], Any]) -> Any:
+    """What a view answers, or why it does not."""
+    try:
+        return read()
+    except (Reverted, model.Refused) as error:
+        return error.reason
+
+
 @dataclass
 class Report:
     """What happened, over all worlds."""
@@ -525,8 +533,8 @@ class Twin:
         self._same(
             what,
             f"quotes of market {market}",
-            self.chain.read("order_book", "quotes", market, notional),
-            tuple(book.quotes(market, notional)),
+            _or_reason(lambda: self.chain.read("order_book", "quotes", market, notional)),
+            _or_reason(lambda: tuple(book.quotes(market, notional))),
         )
 
     def _compare_terms(self, what: str, market: int) -> None:
@@ -1149,6 +1157,7 @@ class Traders:
             by_owner("oracle", "set_parameters", 3, day, self.rng.choice([1, 99])),
             self.too_much_leverage,
             self.coarse_tick,
+            self.post_beyond_the_band,
             by_owner("oracle", "set_market_staleness", 0, 3),
             by_owner("oracle", "set_market_staleness", 0, day + 1),
             by_owner("oracle", "set_market_staleness", many, 100),
@@ -1321,6 +1330,8 @@ class Traders:
         limit = self.near(market, -0.002 if is_buy else 0.002)
         self.place(self.sweeper, market, not is_buy, ahead + lots * 100, limit, 0)
         self.do("order_book", "cancel_all", self.maker_owner, self.maker)
+        # Nothing can be read behind them.
+        self.do("oracle", "sample", self.stranger, market)
         if self.rng.random() < 0.3:
             self.place(self.sweeper, market, not is_buy, lots, limit, model.POST_ONLY)
         for _ in range(3):
@@ -1627,6 +1638,16 @@ class Traders:
         self.twin.wait(model.MAX_SAMPLE_AGE - self.rng.randrange(2))
         self.do("oracle", "update", self.reporters[2], [round(p * 1.004) for p in self.prices])
         self.refresh()
+
+    def post_beyond_the_band(self) -> None:
+        """A resting order may not give more away than the band allows."""
+        for market in range(MAIN):
+            terms = self.model.clearinghouse.terms[market]
+            if terms.band and not terms.settled:
+                for is_buy, far in ((True, 0.3), (False, -0.3)):
+                    price = self.near(market, far)
+                    lots = self.lots(market, 100 * USDC)
+                    self.place(self.whale, market, is_buy, lots, price, model.POST_ONLY)
 
     def coarse_tick(self) -> None:
         """Under the smallest step a cheap market's tick is more than a step: no new risk there."""

@@ -1,4 +1,4 @@
-"""The price band: what trades now may not be far from the mark; what rests may."""
+"""The price band: nothing trades far beyond the mark, and nothing rests there to be hit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import IMMEDIATE, IOC, PRICE_BAND, USDC, X_PRICE, X, args
+from tests.helpers import IMMEDIATE, IOC, POST_ONLY, PRICE_BAND, USDC, X_PRICE, X, args, refused
 
 MARK = X_PRICE + 1
 # 5% of 1,000,001: 1,050,001.05 and 950,000.95, rounded toward the mark
@@ -48,30 +48,47 @@ def test_it_stops_what_trades_at_its_edge(
     assert order_book.best(X, not buys) == beyond
 
 
-@pytest.mark.parametrize("is_buy", [True, False])
-@pytest.mark.parametrize("price", [1, 500_000, 2_000_000, 2**24 - 1])
-def test_an_order_that_meets_nothing_rests_at_any_distance(
+@pytest.mark.parametrize(
+    ("is_buy", "price"), [(True, 1), (True, 500_000), (False, 2_000_000), (False, 2**24 - 1)]
+)
+def test_a_passive_order_rests_at_any_distance(
     band: None, order_book: Any, place: Any, trader_id: int, is_buy: bool, price: int
 ) -> None:
     place(trader_id, is_buy, 10**8, price)
     assert order_book.best(X, is_buy) == price
 
 
-def test_the_rest_of_an_order_rests_beyond_the_band(
+@pytest.mark.parametrize(
+    ("is_buy", "price"), [(False, 1), (False, 500_000), (True, 2_000_000), (True, 2**24 - 1)]
+)
+def test_an_order_that_gives_away_more_does_not_rest(
+    band: None, order_book: Any, place: Any, trader_id: int, is_buy: bool, price: int
+) -> None:
+    receipt = place(trader_id, is_buy, 10**8, price)
+    assert [e["reason"] for e in args(receipt, order_book.Unfilled)] == [PRICE_BAND]
+    assert order_book.best(X, is_buy) == 0
+    with refused("book: price beyond the band"):
+        place(trader_id, is_buy, 10**8, price, tif=POST_ONLY)
+
+
+def test_nor_does_the_rest_of_one(
     band: None, order_book: Any, place: Any, maker_id: int, trader_id: int
 ) -> None:
     place(maker_id, False, 40, X_PRICE)
     receipt = place(trader_id, True, 100, 1_200_000)
     assert [e["size"] for e in args(receipt, order_book.Filled)] == [40]
-    (rest,) = args(receipt, order_book.OrderPlaced)
-    assert (rest["price"], rest["size"]) == (1_200_000, 60)
+    assert [(e["size"], e["reason"]) for e in args(receipt, order_book.Unfilled)] == [
+        (60, PRICE_BAND)
+    ]
 
 
 def test_a_better_price_than_the_band_may_be_taken(
-    band: None, order_book: Any, place: Any, maker_id: int, trader_id: int
+    band: None, order_book: Any, place: Any, set_terms: Any, maker_id: int, trader_id: int
 ) -> None:
-    # a bid far above the mark does its taker no harm
+    # it rested before there was a band; a bid far above the mark does its taker no harm
+    set_terms(X, band=0)
     place(maker_id, True, 40, 1_200_000)
+    set_terms(X, band=100_000)
     receipt = place(trader_id, False, 40, X_PRICE)
     assert [e["price"] for e in args(receipt, order_book.Filled)] == [1_200_000]
 
