@@ -119,12 +119,12 @@ class Keeper:
         (row,) = self.venue.rows([self.tranche])
         liquidator, count = self.venue.liquidator, 0
         if row.equity < 0:
-            if self._try("wind up the tranche", liquidator, "wind_up_tranche", STEPS) is None:
+            if self._try("wind_up_tranche", liquidator, "wind_up_tranche", STEPS) is None:
                 return 0
             return 1 + self.advance()
         for market in range(row.active_markets.bit_length()):
             while row.active_markets >> market & 1 and self._would_sell(market):
-                if self._try("work off", liquidator, "work_off", market, STEPS) is None:
+                if self._try("work_off", liquidator, "work_off", market, STEPS) is None:
                     break
                 count += 1
         return count

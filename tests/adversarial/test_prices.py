@@ -234,25 +234,28 @@ def test_a_band_refuses_wash_trades_far_from_the_mark() -> None:
     assert bench.order("friend", 0, False, 100, 949_999).one("Filled").price == 950_000
 
 
-def test_void_orders_hide_the_book_until_they_are_purged() -> None:
-    """64 void orders on top of a side, and quotes see nothing behind them: the premium is 0 and the
-    mark is the oracle's. `purge` deletes them, for anyone."""
+@pytest.mark.parametrize("void", [True, False])
+def test_a_wall_of_nothing_hides_the_book_until_anyone_purges_it(void: bool) -> None:
+    """64 orders on top of a side that nobody can be held to, void or of an account without a cent:
+    the book says that it cannot be read, no sample is taken, and what was sampled last stands.
+    `purge` deletes them, for anyone."""
     bench = _book()
     for i in range(64):
         bench.order("poor", 0, True, 1, 999_001 + i)
-    bench.cancel_all("poor")
-    quotes = bench.venue.order_book.call("quotes", 0, 6_000 * 10**6)
-    assert (quotes.best_bid, quotes.impact_bid) == (0, 0)
-    assert bench.venue.order_book.call("best", 0, True) == 999_000
-    bench.sample()
-    assert bench.venue.oracle.call("last_sample", 0).middle == 0
-    bench.epoch()
-    assert _mark(bench) == PRICE
+    if void:
+        bench.cancel_all("poor")
+    for _ in range(2):
+        with pytest.raises(Reverted, match="book: purge it first"):
+            bench.venue.order_book.call("quotes", 0, 6_000 * 10**6)
+    before = bench.venue.oracle.call("last_sample", 0)
+    with pytest.raises(Reverted, match="book: purge it first"):
+        bench.sample()
+    assert bench.venue.oracle.call("last_sample", 0) == before
     purged = bench.send("order_book", "purge", "passer-by", 0, True, 64)
     assert len(purged.all("OrderCancelled")) == 64
     quotes = bench.venue.order_book.call("quotes", 0, 6_000 * 10**6)
     assert (quotes.best_bid, quotes.impact_bid) == (999_000, 999_000)
-    # Of live orders it takes none.
+    # Of live orders with margin it takes none.
     assert bench.send("order_book", "purge", "passer-by", 0, True, 64).events == ()
 
 

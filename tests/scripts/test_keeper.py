@@ -73,7 +73,7 @@ def test_a_whole_crash_in_order() -> None:
     assert bench.cash("bankrupt") == bench.cash("weak") == 0
     bench.bid("buyer", 0, "40", "93.6")
     keeper.run()
-    assert done[2:] == ["work off"]
+    assert done[2:] == ["work_off"]
     assert bench.position("buyer", 0)[0] == 4_000
     assert bench.cash("caller") == 2 * USDC
     assert not bench.busy() and keeper.stuck == set()
@@ -91,7 +91,7 @@ def test_a_tranche_below_zero_is_wound_up() -> None:
     keeper.run()
     bench.mark({0: "80"})
     keeper.run()
-    assert done == ["liquidate", "wind up the tranche"]
+    assert done == ["liquidate", "wind_up_tranche"]
     (row,) = bench.venue.rows([keeper.tranche])
     assert (row.cash, row.active_markets) == (0, 0)
 
