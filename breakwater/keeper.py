@@ -264,7 +264,8 @@ class Watch:
         """Begins the next epoch if there is news, and samples the books."""
         oracle, now, count = keeper.venue.oracle, keeper.venue.engine.timestamp, 0
         # Samples first: an epoch uses what was sampled before it.
-        for market in range(oracle.call("market_count")):
+        markets = range(oracle.call("market_count"))
+        for market in markets:
             if self._sample_every:
                 at = oracle.call("last_sample", market).at
                 if now + 1 >= at + self._sample_every:
@@ -274,7 +275,7 @@ class Watch:
                 self._stale ^= {market}
                 state = "is fresh again" if fresh else "is stale: nothing can be liquidated there"
                 self._say(f"the price of {self._symbol(market)} {state}")
-        if oracle.call("has_news"):
+        if any(oracle.call("has_news", market) for market in markets):
             count += keeper._try("poke", oracle, "poke") is not None
         return count
 
