@@ -101,6 +101,8 @@ class World:
         house.send("wire", *(parts[name] for name in wired), sender=owner)
         parts["oracle"].send("wire", parts["deleverager"], parts["order_book"], house, sender=owner)
         parts["oracle"].send("set_reporter", reporter, True, sender=owner)
+        scan = parts["scan_ranking"] = new("scan_ranking", house)
+        parts["deleverager"].send("set_engine", scan, scan, sender=owner)
         return Venue(self.engine, parts, owner, reporter)
 
     def _account(self, label: str, amount: int) -> int:
