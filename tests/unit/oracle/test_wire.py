@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers import NOBODY, NOT_OWNER, args, refused
+from tests.helpers import NOBODY, args, refused
 
 
 def test_a_second_time_is_refused(
@@ -23,7 +23,7 @@ def test_a_zero_address_and_a_stranger_are_refused(
     for parts in [(NOBODY, owner, owner), (owner, NOBODY, owner), (owner, owner, NOBODY)]:
         with refused("oracle: zero address"):
             fresh.wire(*parts, sender=owner)
-    with refused(NOT_OWNER):
+    with refused("oracle: deployer only"):
         fresh.wire(stranger, stranger, stranger, sender=stranger)
     receipt = fresh.wire(owner, stranger, venue.clearinghouse.address, sender=owner)
     assert args(receipt, fresh.Wired) == [
