@@ -340,9 +340,9 @@ def add_market(price: uint256) -> uint256:
     @notice Starts the prices of the next market id, once the oracle is wired. Owner only.
     @param price Ticks, 1 .. 2^24 - 1: oracle price, mark and previous mark to begin with.
     """
-    owned._check_owner(self.clearinghouse)
     # Else the step could be set without regard to the market's leverage.
     assert self.deleverager != empty(address), "oracle: not wired"
+    owned._check_owner(self.clearinghouse)
     market: uint256 = self.market_count
     assert market < MAX_MARKETS, "oracle: too many markets"
     assert price != 0 and price <= MAX_PRICE, "oracle: price out of range"

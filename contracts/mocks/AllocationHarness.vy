@@ -52,6 +52,14 @@ def __init__(clearinghouse_: address, oracle_: address, vault_: address, score: 
 
 
 @external
+def set_engine(engine: address, fallback: address):
+    """
+    @notice As the deleverager's; the harness is told which planner to ask with each query.
+    """
+    assert engine != empty(address) and fallback != empty(address), "harness: no engine"
+
+
+@external
 def set_policy(score: address, close: uint256):
     self.score_rule = score
     self.close_rule = close
