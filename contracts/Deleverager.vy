@@ -733,6 +733,26 @@ def _make_whole(market: uint256, estate: uint256, equity: int256) -> (uint256, u
     return 0, residual, insurance
 
 
+@internal
+def _end_lot(market: uint256, estate: uint256, bankrupt: uint256, equity: int256):
+    """
+    @notice Books what a lot was worth whose last piece left outside a round.
+    """
+    surplus: uint256 = 0
+    residual: uint256 = 0
+    insurance: uint256 = 0
+    surplus, residual, insurance = self._make_whole(market, estate, equity)
+    log LotSettled(
+        round=0,
+        bankrupt=bankrupt,
+        unfilled=0,
+        surplus=surplus,
+        residual=residual,
+        insurance=insurance,
+        uninsured=residual - insurance,
+    )
+
+
 @external
 def close_settled(market: uint256, is_long: bool, max_lots: uint256):
     """
@@ -762,21 +782,7 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
             Lot(bankrupt=lot.bankrupt, size=0, worth=0)
         )
         self._worth[market][is_long] -= lot.worth
-        surplus: uint256 = 0
-        residual: uint256 = 0
-        insurance: uint256 = 0
-        surplus, residual, insurance = self._make_whole(
-            market, estate, lot.worth + quote
-        )
-        log LotSettled(
-            round=0,
-            bankrupt=lot.bankrupt,
-            unfilled=0,
-            surplus=surplus,
-            residual=residual,
-            insurance=insurance,
-            uninsured=residual - insurance,
-        )
+        self._end_lot(market, estate, lot.bankrupt, lot.worth + quote)
 
 
 @external
@@ -817,19 +823,7 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
         if lot.size == 0:
             self.first_lot[market][is_long] = first + 1
             self._worth[market][is_long] -= lot.worth
-            surplus: uint256 = 0
-            residual: uint256 = 0
-            insurance: uint256 = 0
-            surplus, residual, insurance = self._make_whole(market, estate, lot.worth)
-            log LotSettled(
-                round=0,
-                bankrupt=lot.bankrupt,
-                unfilled=0,
-                surplus=surplus,
-                residual=residual,
-                insurance=insurance,
-                uninsured=residual - insurance,
-            )
+            self._end_lot(market, estate, lot.bankrupt, lot.worth)
             lot.worth = 0
         self._lots[market][is_long][first] = self._pack(lot)
     log LotsTaken(account=account, market=market, is_long=is_long, size=taken, mark=mark)

@@ -6,35 +6,21 @@ is named with a hyphen because Ape names a command after its file.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from breakwater import risk
-from breakwater.artifacts import ROOT, ArtifactError
+from breakwater.artifacts import ArtifactError
 from breakwater.engine import EngineError, Reverted
 from breakwater.engine.read import ReadEngine
+from breakwater.options import of_a_node
 from breakwater.trader import TradeError, load
-
-ADDRESSES = ROOT / "out" / "deploy" / "ethereum-local-foundry.json"
 
 
 @click.command()
 @click.argument("account", type=click.IntRange(1))
-@click.option(
-    "--rpc",
-    default=lambda: os.environ.get("APE_FOUNDRY_HOST", "http://127.0.0.1:8545"),
-    show_default="$APE_FOUNDRY_HOST, else http://127.0.0.1:8545",
-    help="Address of the node.",
-)
-@click.option(
-    "--venue",
-    type=click.Path(path_type=Path),
-    default=ADDRESSES,
-    metavar="FILE",
-    help="Addresses of the venue.  [default: as `ape run deploy` writes them for anvil]",
-)
+@of_a_node
 def cli(account: int, rpc: str, venue: Path) -> None:
     """How near ACCOUNT (its id at the venue) is to being deleveraged, and what would lower that.
 

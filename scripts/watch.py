@@ -6,36 +6,22 @@ Owns the command line only; what is read and how it looks is `breakwater.watch`.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from breakwater import watch
-from breakwater.artifacts import ROOT, ArtifactError
+from breakwater.artifacts import ArtifactError
 from breakwater.contract import ContractError
 from breakwater.engine import EngineError, Reverted
 from breakwater.engine.read import ReadEngine
+from breakwater.options import of_a_node
 from breakwater.trader import TradeError, load
-
-ADDRESSES = ROOT / "out" / "deploy" / "ethereum-local-foundry.json"
 
 
 @click.command()
-@click.option(
-    "--rpc",
-    default=lambda: os.environ.get("APE_FOUNDRY_HOST", "http://127.0.0.1:8545"),
-    show_default="$APE_FOUNDRY_HOST, else http://127.0.0.1:8545",
-    help="Address of the node.",
-)
-@click.option(
-    "--venue",
-    type=click.Path(path_type=Path),
-    default=ADDRESSES,
-    metavar="FILE",
-    help="Addresses of the venue.  [default: as `ape run deploy` writes them for anvil]",
-)
+@of_a_node
 @click.option("--every", type=click.FloatRange(0.1), default=1.0, help="Seconds.  [default: 1]")
 @click.option("--once", is_flag=True, help="One view, then end.")
 def cli(rpc: str, venue: Path, every: float, once: bool) -> None:

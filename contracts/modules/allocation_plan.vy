@@ -42,6 +42,7 @@
 from ..interfaces import IClearinghouse
 from ..interfaces import IRanking
 from ..interfaces import IScore
+from . import eligibility
 from . import scoring
 
 BY_PROFIT: constant(uint256) = 0
@@ -289,7 +290,19 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     row: Row = empty(Row)
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, query.market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-    limit: uint256 = self._bearable(query, position, margin.equity)
+    # An equity below zero could be lifted by a whole close only, and shares are parts.
+    limit: uint256 = 0
+    if margin.equity >= 0:
+        limit = eligibility.bearable(
+            position.size,
+            position.quote,
+            margin.equity,
+            query.winners_long,
+            query.mark,
+            query.numerator,
+            query.denominator,
+            query.size,
+        )
     row.size = convert(abs(position.size), uint256)
     limit = min(limit, row.size * largest_share // PPM)
     if limit == 0:
@@ -312,29 +325,6 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     if score != 0:
         row.limit = limit
     return row, score
-
-
-@pure
-@internal
-def _bearable(
-    query: IRanking.Query, position: IClearinghouse.Position, equity: int256
-) -> uint256:
-    """
-    @notice Lots, at most what is wanted, that a holder in profit at the close price can give up, one
-            by one, with an equity of zero or more after each; 0: not eligible.
-    """
-    numerator: int256 = convert(query.numerator, int256)
-    denominator: int256 = convert(query.denominator, int256)
-    if equity < 0 or position.size * numerator + position.quote * denominator <= 0:
-        return 0
-    wanted: uint256 = min(query.size, convert(abs(position.size), uint256))
-    # Against the mark, per lot, times the denominator.
-    cost: int256 = convert(query.mark, int256) * denominator - numerator
-    if not query.winners_long:
-        cost = -cost
-    if cost <= 0:
-        return wanted
-    return min(wanted, convert(equity * denominator // cost, uint256))
 
 
 @internal
