@@ -42,7 +42,6 @@ from ..interfaces import IClearinghouse
 from ..interfaces import IOracle
 from ..interfaces import IRanking
 from ..interfaces import IRankingIndex
-from ..interfaces import IScore
 from ..modules import bits
 from ..modules import eligibility
 from ..modules import owned
@@ -898,17 +897,9 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
-    score: uint256 = scoring.score(
-        search.score,
-        IScore.Standing(
-            is_long=search.prices.is_long,
-            notional=convert(abs(position.size), uint256) * search.mark,
-            entry_notional=convert(abs(position.quote), uint256),
-            pnl=pnl,
-            equity=equity,
-            cash=cash,
-            maintenance=maintenance,
-        ),
+    score: uint256 = 0
+    score, pnl = scoring.of_position(
+        search.score, position.size, position.quote, search.mark, equity, cash, maintenance
     )
     if score == 0:
         return empty(Candidate)

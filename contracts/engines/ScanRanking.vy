@@ -18,7 +18,6 @@
 """
 from ..interfaces import IClearinghouse
 from ..interfaces import IRanking
-from ..interfaces import IScore
 from ..modules import eligibility
 from ..modules import scoring
 
@@ -209,18 +208,16 @@ def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
-    pnl: int256 = position.size * convert(query.mark, int256) + position.quote
-    score: uint256 = scoring.score(
+    score: uint256 = 0
+    pnl: int256 = 0
+    score, pnl = scoring.of_position(
         query.score,
-        IScore.Standing(
-            is_long=position.size > 0,
-            notional=convert(abs(position.size), uint256) * query.mark,
-            entry_notional=convert(abs(position.quote), uint256),
-            pnl=pnl,
-            equity=margin.equity,
-            cash=staticcall clearinghouse.cash(account),
-            maintenance=margin.maintenance,
-        ),
+        position.size,
+        position.quote,
+        query.mark,
+        margin.equity,
+        staticcall clearinghouse.cash(account),
+        margin.maintenance,
     )
     if score == 0:
         return empty(Candidate)

@@ -41,7 +41,6 @@
 """
 from ..interfaces import IClearinghouse
 from ..interfaces import IRanking
-from ..interfaces import IScore
 from . import eligibility
 from . import scoring
 
@@ -308,19 +307,16 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     if limit == 0:
         return row, 0
     row.account = account
-    row.pnl = position.size * convert(query.mark, int256) + position.quote
     row.equity = convert(min(max(margin.equity, 1), MAX_EQUITY), uint256)
-    score: uint256 = scoring.score(
+    score: uint256 = 0
+    score, row.pnl = scoring.of_position(
         query.score,
-        IScore.Standing(
-            is_long=query.winners_long,
-            notional=row.size * query.mark,
-            entry_notional=convert(abs(position.quote), uint256),
-            pnl=row.pnl,
-            equity=margin.equity,
-            cash=staticcall clearinghouse.cash(account),
-            maintenance=margin.maintenance,
-        ),
+        position.size,
+        position.quote,
+        query.mark,
+        margin.equity,
+        staticcall clearinghouse.cash(account),
+        margin.maintenance,
     )
     if score != 0:
         row.limit = limit

@@ -21,7 +21,37 @@ NEEDED: constant(uint256) = 320_000
 
 @view
 @internal
-def score(rule: address, standing: IScore.Standing) -> uint256:
+def of_position(
+    rule: address,
+    size: int256,
+    quote: int256,
+    mark: uint256,
+    equity: int256,
+    cash: int256,
+    maintenance: uint256,
+) -> (uint256, int256):
+    """
+    @notice The score of a position (signed lots, signed micro-USDC) at a mark in ticks, and its profit
+            there. Equity, cash and maintenance are the account's, micro-USDC.
+    """
+    pnl: int256 = size * convert(mark, int256) + quote
+    return self._score(
+        rule,
+        IScore.Standing(
+            is_long=size > 0,
+            notional=convert(abs(size), uint256) * mark,
+            entry_notional=convert(abs(quote), uint256),
+            pnl=pnl,
+            equity=equity,
+            cash=cash,
+            maintenance=maintenance,
+        ),
+    ), pnl
+
+
+@view
+@internal
+def _score(rule: address, standing: IScore.Standing) -> uint256:
     """
     @notice The score in units of 10^-18.
     @dev A caller cannot make a rule fail by bringing too little gas: then all of it reverts.
