@@ -13,9 +13,10 @@
             assets     micro-USDC: main's cash plus the tranche's equity where positive, read from
                        the ledger, never from a token balance
             shares     10^-12 of a USDC at the outset; burnt and minted rounded in the vault's favour
-            value      of a position of the tranche. Entries take the better of mark and previous
-                       mark; exits the worse, less `exit_haircut` for working it off. Entries also
-                       pay for what estates have gained, which may become the vault's
+            value      of a position of the tranche. Entries take the best of mark, previous mark and
+                       oracle price; exits the worst, less `exit_haircut` for working it off.
+                       Entries also pay for what estates have gained, which may become the vault's,
+                       and for its part of the fees that anyone may sweep to it
 
         Inflation defence: 10^6 shares and 1 micro-USDC more than there are enter every conversion
         (`VIRTUAL_SHARES`, `VIRTUAL_ASSETS`), so whoever lifts the price of a share by a gift loses
@@ -483,7 +484,11 @@ def _entry() -> Entry:
     lots_left: bool = False
     gained: uint256 = 0
     lots_left, gained = self._estates()
-    entry: Entry = Entry(assets=held.cash + held.high + gained, shares=supply, room=0)
+    # Anyone may sweep them at any time; they are no assets for who leaves.
+    fees: uint256 = staticcall clearinghouse.fees()
+    if staticcall clearinghouse.treasury() != 0:
+        fees = fees * staticcall clearinghouse.vault_share() // PPM
+    entry: Entry = Entry(assets=held.cash + held.high + gained + fees, shares=supply, room=0)
     if (
         held.sound
         and (supply == 0 or held.cash + held.mid != 0)
@@ -786,9 +791,9 @@ def _cash() -> uint256:
 @internal
 def _value() -> Value:
     """
-    @dev Leg by leg the better and the worse of mark and previous mark, so that a price known to be
-         on its way can neither be entered at nor left at. A settled market has one price and costs
-         nothing to leave.
+    @dev Leg by leg the best and the worst of mark, previous mark and oracle price (to which the mark
+         walks in steps), so that a price known to be on its way can neither be entered at nor left
+         at. A settled market has one price and costs nothing to leave.
     """
     tranche: uint256 = staticcall clearinghouse.tranche_account()
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(tranche)
@@ -803,13 +808,15 @@ def _value() -> Value:
         if staticcall clearinghouse.settlement_account(market) != 0:
             continue
         position: IClearinghouse.Position = staticcall clearinghouse.position(tranche, market)
-        moved: int256 = position.size * self._moved(market)
-        low += min(moved, 0)
-        high += max(moved, 0)
+        lower: int256 = 0
+        higher: int256 = 0
+        lower, higher = self._moved(market, position.size)
+        low += lower
+        high += higher
         # Signed: of a short it is the more, the worse the price.
-        worst: int256 = position.size * convert(
-            staticcall clearinghouse.mark(market), int256
-        ) + min(moved, 0)
+        worst: int256 = (
+            position.size * convert(staticcall clearinghouse.mark(market), int256) + lower
+        )
         cost: uint256 = self._ceil_div(
             convert(abs(worst), uint256) * self.exit_haircut, PPM
         )
@@ -856,8 +863,8 @@ def _is_open(held: Value) -> bool:
 def _estates() -> (bool, uint256):
     """
     @notice Whether lots are left in any estate (it holds a position as long as one is), and what
-            estates have gained since their rounds ended, at the better of mark and previous mark:
-            the vault gets what their next round does not close against winners.
+            estates have gained since their rounds ended, at the best of mark, previous mark and
+            oracle price: the vault gets what their next round does not close against winners.
     """
     lots_left: bool = False
     gained: int256 = 0
@@ -868,26 +875,32 @@ def _estates() -> (bool, uint256):
                 continue
             lots_left = True
             position: IClearinghouse.Position = staticcall clearinghouse.position(estate, market)
-            gained += max(
-                staticcall clearinghouse.equity(estate)
-                + max(position.size * self._moved(market), 0),
-                0,
-            )
+            lower: int256 = 0
+            higher: int256 = 0
+            lower, higher = self._moved(market, position.size)
+            gained += max(staticcall clearinghouse.equity(estate) + higher, 0)
     return lots_left, convert(gained, uint256)
 
 
 @view
 @internal
-def _moved(market: uint256) -> int256:
+def _moved(market: uint256, size: int256) -> (int256, int256):
     """
-    @notice Previous mark less mark, ticks; a settled market has one price.
+    @notice By how much `size` signed lots are worth less (never above 0) and more (never below) at the
+            previous mark or the oracle price than at the mark; a settled market has one price.
     """
-    if staticcall clearinghouse.settlement_account(market) != 0:
-        return 0
-    oracle: IOracle = IOracle(staticcall clearinghouse.oracle())
-    return convert(staticcall oracle.previous_mark(market), int256) - convert(
-        staticcall clearinghouse.mark(market), int256
-    )
+    lower: int256 = 0
+    higher: int256 = 0
+    if staticcall clearinghouse.settlement_account(market) == 0:
+        oracle: IOracle = IOracle(staticcall clearinghouse.oracle())
+        mark: int256 = convert(staticcall clearinghouse.mark(market), int256)
+        for price: uint256 in [
+            staticcall oracle.previous_mark(market), staticcall oracle.oracle_price(market)
+        ]:
+            moved: int256 = size * (convert(price, int256) - mark)
+            lower = min(lower, moved)
+            higher = max(higher, moved)
+    return lower, higher
 
 
 # --- Views ---------------------------------------------------------------------------------------

@@ -65,8 +65,9 @@ struct Leg:
     size: uint256
     # At the mark.
     notional: uint256
-    # Unrealised loss at the mark, 0 if in profit.
-    loss: uint256
+    # Its part of a deficit is in proportion to it: unrealised loss at the mark, 0 if in profit; of
+    # every leg the notional if none has a loss.
+    weight: uint256
     # What the leg takes of the account's equity: below zero a deficit.
     share: int256
 
@@ -398,7 +399,7 @@ def liquidate(account: uint256, max_steps: uint256, reward_account: uint256 = 0)
            keeps it.
     @return Whether there is work left here.
     """
-    assert max_steps != 0, "liquidator: no steps"
+    self._require_steps(max_steps)
     if reward_account != 0:
         # More equity would lower the rank of an account in an open round.
         assert (
@@ -409,12 +410,11 @@ def liquidate(account: uint256, max_steps: uint256, reward_account: uint256 = 0)
     assert (
         staticcall clearinghouse.account_owner(account) != empty(address)
     ), "clearinghouse: unknown account"
-    assert not staticcall clearinghouse.is_frozen(account), "liquidator: adl round open"
-    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-    assert margin.is_fresh, "oracle: stale price"
+    margin: IClearinghouse.Margin = self._judged(account)
     assert staticcall clearinghouse.is_trader(account), "liquidator: not a trading account"
     assert self._is_weak(margin), "liquidator: account is healthy"
     extcall order_book.cancel_all(account)
+    first: uint256 = self._first_leg(account)
     margin = self._close_settled(account, margin)
 
     left: uint256 = min(max_steps, MAX_STEPS)
@@ -432,7 +432,9 @@ def liquidate(account: uint256, max_steps: uint256, reward_account: uint256 = 0)
         steps: uint256 = 0
         ran_out: bool = False
         stuck: bool = False
-        steps, ran_out, stuck = self._sell(account, market, margin.equity, left, whole)
+        steps, ran_out, stuck = self._sell(
+            account, market, self._borne(account, market, margin.equity), left, whole
+        )
         left -= steps
         more = more or ran_out
         unfillable = unfillable or stuck
@@ -459,7 +461,7 @@ def liquidate(account: uint256, max_steps: uint256, reward_account: uint256 = 0)
             return False
     if not more and self._is_weak(margin):
         if margin.equity < 0 or (self.trigger == UNFILLABLE and unfillable):
-            self._wind_up(account, margin.equity)
+            self._wind_up(account, margin.equity, first)
             if left != 0:
                 more = extcall deleverager.advance(left)
     return more
@@ -512,7 +514,7 @@ def close_settled(account: uint256, market: uint256):
     @notice Closes a position in a settled market at the settlement price. Anyone, for any account
             but an estate (whose lots the deleverager closes).
     @dev What a loser lacks once it has no position left is booked in the same call: insurance pays,
-         the rest is written off.
+         the rest is written off. It is a loss of the market that was closed last.
     """
     assert (
         staticcall clearinghouse.settlement_account(market) != 0
@@ -524,7 +526,7 @@ def close_settled(account: uint256, market: uint256):
     self._close_at_settlement(account, market)
     equity: int256 = staticcall clearinghouse.cash(account)
     if equity < 0 and staticcall clearinghouse.active_markets(account) == 0:
-        self._wind_up(account, equity)
+        self._wind_up(account, equity, market)
 
 
 @internal
@@ -549,6 +551,7 @@ def _sell(
 ) -> (uint256, bool, bool):
     """
     @notice Closes one leg, or the first part of it, into the book, best price first.
+    @param equity What the leg has to lose: the account's, or its part of a deficit.
     @dev The limit moves with the fills: a better price than bankruptcy leaves room for a worse one
          later. Beyond the limit a fill takes place only as far as insurance pays, in the same
          call, what keeps the bankruptcy price of the rest where it is.
@@ -617,6 +620,26 @@ def _sell(
             remaining=size,
         )
     return steps, True, False
+
+
+@view
+@internal
+def _borne(account: uint256, market: uint256, equity: int256) -> int256:
+    """
+    @notice What a leg has to lose: all of the equity; of a deficit its part, as in a wind-up, truncated.
+    @dev Else one lot of a liquid market would have insurance pay there, for a fill at the mark, what
+         was lost in another market: past that one's ring fence, and ahead of its winners.
+    """
+    if equity >= 0:
+        return equity
+    ours: uint256 = 0
+    weights: uint256 = 0
+    legs: DynArray[Leg, MAX_LEGS] = self._legs(account)
+    for leg: Leg in legs:
+        weights += leg.weight
+        if leg.market == market:
+            ours = leg.weight
+    return equity * convert(ours, int256) // convert(weights, int256)
 
 
 @view
@@ -743,7 +766,9 @@ def _pay_charge(
 def _take_over(account: uint256, reward_account: uint256, equity: int256) -> bool:
     """
     @notice The tranche takes all legs of an account at the mark, and the equity that is left, if
-            that is within its limits; all or nothing. The account ends flat, with cash 0.
+            that is within its limits; all or nothing. The account ends flat, with cash 0. What is
+            below zero at the oracle price it does not take: the mark walks there in steps, and who is
+            on the other side would be paid by the tranche for what everybody can see.
     @dev At the mark nobody's equity changes, so the tranche's grows by exactly what comes with the
          account. It must meet its initial margin then. No limit here reverts: what the tranche
          does not take goes on down the waterfall.
@@ -757,15 +782,14 @@ def _take_over(account: uint256, reward_account: uint256, equity: int256) -> boo
     held: IClearinghouse.Margin = staticcall clearinghouse.margin(tranche)
     if not held.is_fresh or held.equity < 0:
         return False
-    reward: uint256 = 0
-    if reward_account != 0 and self.liquidation_fee != 0:
-        reward = min(self.reward, convert(equity, uint256))
-    gained: uint256 = convert(equity, uint256) - reward
+    oracle: IOracle = IOracle(staticcall clearinghouse.oracle())
 
     # What it would hold, before anything moves.
     markets: uint256 = staticcall clearinghouse.active_markets(tranche)
     initial: uint256 = held.initial
     notional: uint256 = 0
+    # What it is worth more (or less) at the oracle price, to which the mark is on its way.
+    ahead: int256 = 0
     legs: DynArray[Leg, MAX_LEGS] = self._legs(account)
     sizes: DynArray[int256, MAX_LEGS] = []
     for leg: Leg in legs:
@@ -773,7 +797,10 @@ def _take_over(account: uint256, reward_account: uint256, equity: int256) -> boo
         mark: uint256 = leg.notional // leg.size
         size: int256 = (staticcall clearinghouse.position(tranche, leg.market)).size
         lots: uint256 = convert(abs(size), uint256)
-        size += convert(leg.size, int256) if leg.is_long else -convert(leg.size, int256)
+        change: int256 = convert(leg.size, int256) if leg.is_long else -convert(leg.size, int256)
+        ahead += change * convert(staticcall oracle.oracle_price(leg.market), int256)
+        ahead -= change * convert(mark, int256)
+        size += change
         lots_then: uint256 = convert(abs(size), uint256)
         sizes.append(size)
         if lots_then > lots:
@@ -787,6 +814,16 @@ def _take_over(account: uint256, reward_account: uint256, equity: int256) -> boo
         notional += leg.notional
     if self._count(markets) > MAX_LEGS:
         return False
+    spare: int256 = equity + min(ahead, 0)
+    if spare < 0:
+        return False
+    reward: uint256 = 0
+    if reward_account != 0 and self.liquidation_fee != 0:
+        # The work-off's slippage must be covered: else the owner of many tiny accounts has all their
+        # margin back as a reward, and buys the positions back with the slippage.
+        spare -= convert((notional * self.work_off_slippage + PPM - 1) // PPM, int256)
+        reward = min(self.reward, convert(max(spare, 0), uint256))
+    gained: uint256 = convert(equity, uint256) - reward
     if held.equity + convert(gained, int256) < convert(initial, int256):
         return False
     if not self._count_owner(staticcall clearinghouse.account_owner(account), notional):
@@ -859,14 +896,12 @@ def work_off(market: uint256, max_steps: uint256) -> uint256:
     @param max_steps Resting orders to meet at most, at most 256.
     @return Lots sold (or bought back).
     """
-    assert max_steps != 0, "liquidator: no steps"
+    self._require_steps(max_steps)
     tranche: uint256 = staticcall clearinghouse.tranche_account()
     size: int256 = (staticcall clearinghouse.position(tranche, market)).size
     assert size != 0, "liquidator: nothing to work off"
-    assert not staticcall clearinghouse.is_frozen(tranche), "liquidator: adl round open"
     assert staticcall clearinghouse.settlement_account(market) == 0, "clearinghouse: market settled"
-    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(tranche)
-    assert margin.is_fresh, "oracle: stale price"
+    margin: IClearinghouse.Margin = self._judged(tranche)
     assert margin.equity >= 0, "liquidator: tranche below zero"
     mark: uint256 = staticcall clearinghouse.mark(market)
     window: Window = self._window(market, convert(abs(size), uint256), mark)
@@ -945,14 +980,13 @@ def wind_up_tranche(max_steps: uint256) -> bool:
     @param max_steps Of the ADL round.
     @return Whether there is work left in rounds.
     """
-    assert max_steps != 0, "liquidator: no steps"
+    self._require_steps(max_steps)
     tranche: uint256 = staticcall clearinghouse.tranche_account()
-    assert not staticcall clearinghouse.is_frozen(tranche), "liquidator: adl round open"
-    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(tranche)
-    assert margin.is_fresh, "oracle: stale price"
+    margin: IClearinghouse.Margin = self._judged(tranche)
     assert margin.equity < 0, "liquidator: tranche not below zero"
+    first: uint256 = self._first_leg(tranche)
     margin = self._close_settled(tranche, margin)
-    self._wind_up(tranche, margin.equity)
+    self._wind_up(tranche, margin.equity, first)
     return extcall deleverager.advance(max_steps)
 
 
@@ -960,8 +994,9 @@ def wind_up_tranche(max_steps: uint256) -> bool:
 
 
 @internal
-def _wind_up(account: uint256, equity: int256):
+def _wind_up(account: uint256, equity: int256, market: uint256):
     """
+    @param market Whose loss it is if the account has no leg any more.
     @notice Every leg goes to the estate of its side; the account's cash ends at exactly 0.
     @dev `equity` is shared over the legs in proportion to their unrealised loss (to notional if
          none has a loss), each share truncated, the last leg with a weight taking what is left:
@@ -973,21 +1008,16 @@ def _wind_up(account: uint256, equity: int256):
     # Without a leg nothing can carry the deficit.
     carried: int256 = equity if len(legs) == 0 else 0
     weights: uint256 = 0
-    for leg: Leg in legs:
-        weights += leg.loss
-    by_loss: bool = weights != 0
     last: uint256 = 0
     for i: uint256 in range(len(legs), bound=MAX_LEGS):
-        if not by_loss:
-            weights += legs[i].notional
-        if not by_loss or legs[i].loss != 0:
+        weights += legs[i].weight
+        if legs[i].weight != 0:
             last = i
     unshared: int256 = equity
     for i: uint256 in range(len(legs), bound=MAX_LEGS):
-        weight: uint256 = legs[i].loss if by_loss else legs[i].notional
         share: int256 = unshared
         if i != last:
-            share = equity * convert(weight, int256) // convert(weights, int256)
+            share = equity * convert(legs[i].weight, int256) // convert(weights, int256)
         unshared -= share
         legs[i].share = self._clamp(legs[i], share)
         carried += share - legs[i].share
@@ -1017,8 +1047,10 @@ def _wind_up(account: uint256, equity: int256):
     uncarried: uint256 = convert(max(-carried, 0), uint256)
     if uncarried != 0:
         # What several legs could not carry is a loss of no one market.
-        market: uint256 = legs[0].market if len(legs) == 1 else max_value(uint256)
-        insurance = extcall vault.pay(market, account, uncarried)
+        payer: uint256 = market
+        if len(legs) != 0:
+            payer = legs[0].market if len(legs) == 1 else max_value(uint256)
+        insurance = extcall vault.pay(payer, account, uncarried)
         if uncarried > insurance:
             extcall clearinghouse.write_off(account, uncarried - insurance)
     log WoundUp(
@@ -1038,6 +1070,7 @@ def _wind_up(account: uint256, equity: int256):
 @internal
 def _legs(account: uint256) -> DynArray[Leg, MAX_LEGS]:
     legs: DynArray[Leg, MAX_LEGS] = []
+    losses: uint256 = 0
     markets: uint256 = staticcall clearinghouse.active_markets(account)
     for _: uint256 in range(MAX_LEGS):
         if markets == 0:
@@ -1048,17 +1081,32 @@ def _legs(account: uint256) -> DynArray[Leg, MAX_LEGS]:
         size: uint256 = convert(abs(position.size), uint256)
         mark: uint256 = staticcall clearinghouse.mark(market)
         profit: int256 = position.size * convert(mark, int256) + position.quote
+        loss: uint256 = convert(max(-profit, 0), uint256)
+        losses += loss
         legs.append(
             Leg(
                 market=market,
                 is_long=position.size > 0,
                 size=size,
                 notional=size * mark,
-                loss=convert(max(-profit, 0), uint256),
+                weight=loss,
                 share=0,
             )
         )
+    if losses == 0:
+        for i: uint256 in range(len(legs), bound=MAX_LEGS):
+            legs[i].weight = legs[i].notional
     return legs
+
+
+@view
+@internal
+def _first_leg(account: uint256) -> uint256:
+    """
+    @notice The market of the first leg; 2^256 - 1 without one.
+    """
+    markets: uint256 = staticcall clearinghouse.active_markets(account)
+    return bits.lowest(markets) if markets != 0 else max_value(uint256)
 
 
 @pure
@@ -1070,6 +1118,24 @@ def _clamp(leg: Leg, share: int256) -> int256:
     if leg.is_long:
         return min(share, convert(leg.notional, int256))
     return max(share, -convert(leg.notional, int256))
+
+
+@pure
+@internal
+def _require_steps(max_steps: uint256):
+    assert max_steps != 0, "liquidator: no steps"
+
+
+@view
+@internal
+def _judged(account: uint256) -> IClearinghouse.Margin:
+    """
+    @notice Its margin, unless an open round or a stale price says that this is not the moment.
+    """
+    assert not staticcall clearinghouse.is_frozen(account), "liquidator: adl round open"
+    margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+    assert margin.is_fresh, "oracle: stale price"
+    return margin
 
 
 @pure

@@ -1709,7 +1709,8 @@ class Liquidator(Owned):
         for market in ledger.accounts[account].markets:
             if not is_weak(margin):
                 break
-            steps, ran_out, stuck = self._sell(account, market, margin.equity, left, whole)
+            borne = self._borne(account, market, margin.equity)
+            steps, ran_out, stuck = self._sell(account, market, borne, left, whole)
             left -= steps
             more = more or ran_out
             margin = house.margin(account)
@@ -1768,6 +1769,20 @@ class Liquidator(Owned):
         if size * mark <= self.partial_above or (size - part) * mark < least:
             return size
         return part
+
+    def _borne(self, account: int, market: int, equity: int) -> int:
+        """What a leg has to lose: all of the equity; of a deficit its part by unrealised loss, or
+        by notional if no leg has one, truncated."""
+        if equity >= 0:
+            return equity
+        losses, notionals = {}, {}
+        for leg in self.venue.ledger.accounts[account].markets:
+            position = self.venue.ledger.positions[account, leg]
+            mark = self.venue.clearinghouse.read(leg).mark
+            losses[leg] = max(-(position.size * mark + position.quote), 0)
+            notionals[leg] = abs(position.size) * mark
+        weights = losses if any(losses.values()) else notionals
+        return -(-equity * weights[market] // sum(weights.values()))
 
     def _sell(
         self, account: int, market: int, equity: int, max_steps: int, whole: bool
@@ -1878,10 +1893,7 @@ class Liquidator(Owned):
         held = house.margin(tranche)
         if not self.is_backstop_open or ledger.uninsured or not held.is_fresh or held.equity < 0:
             return False
-        reward = 0
-        if reward_account != 0 and self.liquidation_fee != 0:
-            reward = min(self.reward, equity)
-        initial, notional = held.initial, 0
+        initial, notional, ahead = held.initial, 0, 0
         markets = ledger.accounts[account].markets
         for market in markets:
             leg, mark = ledger.positions[account, market].size, house.read(market).mark
@@ -1896,8 +1908,16 @@ class Liquidator(Owned):
             initial += 2 * house.maintenance(market, abs(then) * mark)
             initial -= 2 * house.maintenance(market, abs(size) * mark)
             notional += abs(leg) * mark
+            ahead += leg * (self.venue.oracle.prices[market].oracle - mark)
         if len(set(markets) | set(ledger.accounts[tranche].markets)) > MAX_LEGS:
             return False
+        spare = equity + min(ahead, 0)
+        if spare < 0:
+            return False
+        reward = 0
+        if reward_account != 0 and self.liquidation_fee != 0:
+            spare -= ceil_div(notional * self.work_off_slippage, PPM)
+            reward = min(self.reward, max(spare, 0))
         if held.equity + equity - reward < initial:
             return False
         if not self._count_owner(ledger.accounts[account].owner, notional):

@@ -71,7 +71,7 @@ class Episode:
     # ---------------------------------------------------------------- reading
 
     def assets(self, which: int) -> int:
-        gains = self.world.estate_gains() if which == HIGH else 0
+        gains = self.world.estate_gains() + self.world.fees_due() if which == HIGH else 0
         return max(self.world.cash(), 0) + self.world.expected_value()[which] + gains
 
     def supply(self) -> int:

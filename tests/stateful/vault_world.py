@@ -243,15 +243,30 @@ class World:
             if not position.size or self.house.call("settlement_account", market):
                 continue
             mark = self.house.call("mark", market)
-            previous = self.venue.oracle.call("previous_mark", market)
-            worths = sorted((position.size * mark, position.size * previous))
+            worths = sorted(position.size * price for price in self._prices(market))
             low += worths[0] - position.size * mark
-            high += worths[1] - position.size * mark
+            high += worths[-1] - position.size * mark
             low -= ceil_div(abs(worths[0]) * haircut, PPM)
         return max(low, 0), max(middle, 0), max(high, 0)
 
+    def _prices(self, market: int) -> list[int]:
+        """What a position may come to be worth: mark, previous mark, oracle price."""
+        oracle = self.venue.oracle
+        return [
+            self.house.call("mark", market),
+            oracle.call("previous_mark", market),
+            oracle.call("oracle_price", market),
+        ]
+
+    def fees_due(self) -> int:
+        """What a sweep would bring the vault."""
+        fees = int(self.house.call("fees"))
+        if self.house.call("treasury") == 0:
+            return fees
+        return fees * int(self.house.call("vault_share")) // PPM
+
     def estate_gains(self) -> int:
-        """What estates have gained since their rounds ended, at the better of the two marks."""
+        """What estates have gained since their rounds ended, at the best of the three prices."""
         gained = 0
         for market in range(len(self.prices)):
             for side in (True, False):
@@ -260,6 +275,6 @@ class World:
                 moved = 0
                 if not self.house.call("settlement_account", market):
                     mark = self.house.call("mark", market)
-                    moved = size * (self.venue.oracle.call("previous_mark", market) - mark)
+                    moved = max(size * (price - mark) for price in self._prices(market))
                 gained += max(self.house.call("equity", estate) + max(moved, 0), 0) if size else 0
         return gained

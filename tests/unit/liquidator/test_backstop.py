@@ -318,14 +318,21 @@ def test_the_caller_of_a_takeover_has_his_reward_from_the_margin() -> None:
     assert margin_of_tranche(bench).equity == 1_093 * USDC
 
 
-def test_a_reward_is_no_more_than_the_margin() -> None:
+@pytest.mark.parametrize(
+    ("mark", "reward"),
+    # 0.5% of the notional stays with the position: $47.76 of a margin of $52; all of $5.
+    [("95.52", 4_240_000), ("95.05", 0)],
+)
+def test_a_reward_leaves_what_the_work_off_may_cost(mark: str, reward: int) -> None:
     bench = bench_with_tranche()
     own(bench, "set_fees", 1, 7 * USDC, 0)
     bench.account("caller", "1")
-    bench.mark({0: "95.05"})
+    bench.mark({0: mark})
+    margin = bench.equity("long")
     tx = bench.send("liquidator", "liquidate", "caller", bench.ids["long"], 40, bench.ids["caller"])
-    assert tx.one("BackstopTaken").margin == 0
-    assert (bench.cash("caller"), margin_of_tranche(bench).equity) == (6 * USDC, 1_000 * USDC)
+    assert tx.one("BackstopTaken").margin == margin - reward
+    assert bench.cash("caller") == USDC + reward
+    assert margin_of_tranche(bench).equity == 1_000 * USDC + margin - reward
 
 
 # --- The end of the tranche ----------------------------------------------------------------------
