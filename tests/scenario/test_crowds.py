@@ -1,10 +1,11 @@
 """What a crowd's crash must cost, by reference rules that know nothing of the venue's code.
 
-In an empty book nobody can be sold: whoever is below zero at a price at which the keeper acts is wound
-up there, and lacks minus collateral - size * (price - entry). While everybody entered at the start
-price and the price stays on one side of it, winners never lose, so who they are does not matter, and
-closed at the bankruptcy price they give up exactly what the bankrupt lacked. So the figures in the
-files come from the draw and the prices alone; this is the walk that finds them, in integers.
+In an empty book nobody can be sold: whoever is below zero at a price at which the keeper acts is
+wound up there, and lacks minus collateral - size * (price - entry). While everybody entered at the
+start price and the price stays on one side of it, winners never lose, so who they are does not
+matter, and closed at the bankruptcy price they give up exactly what the bankrupt lacked. So the
+figures in the files come from the draw and the prices alone; this is the walk that finds them, in
+integers.
 """
 
 from __future__ import annotations

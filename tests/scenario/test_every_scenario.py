@@ -159,8 +159,8 @@ def test_every_published_point_has_its_place_on_the_page_of_sources() -> None:
 @every_scenario
 def test_its_source_says_what_is_real(path: Path) -> None:
     scenario = load(path)
-    words = " ".join([scenario.source, scenario.description, *(one.why for one in scenario.printed)])
-    assert words.isprintable()
+    told = [scenario.source, scenario.description, *(one.why for one in scenario.printed)]
+    assert all(text.isprintable() for text in told)
     assert len(scenario.source) > 10 and "expect" in path.read_text()
     head = path.read_text().splitlines()[0]
     assert head == "# yaml-language-server: $schema=schema.json"
