@@ -100,6 +100,7 @@ class Plot:
         text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
         words = f"<title>{escape(self.title)}</title>\n <desc>{escape(self.alt)}</desc>"
         text = text.replace(">", f">\n {words}", 1)
+        text = re.sub(r"\s*\n\s*", "\n", text)
         replace_text(path, text)
         return path
 
