@@ -619,10 +619,7 @@ class Crash:
                 "queues_left_out": self.recorder.queues_left_out,
             },
             "waterfall": told.waterfall | {"uninsured": units.format_usdc(solvency.uninsured)},
-            "paid": self.recorder.paid(
-                units.usdc(told.waterfall["insurance_paid"]),
-                units.usdc(told.waterfall["backstopped"]),
-            ),
+            "paid": self.recorder.paid(units.usdc(told.waterfall["insurance_paid"])),
             "start_state": self.recorder.start_state,
             "replay_differences": self.recorder.differences(),
             "solvency": {

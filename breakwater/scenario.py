@@ -756,7 +756,8 @@ class _Document:
 
     @staticmethod
     def _scalar(node: ScalarNode) -> Any:
-        text = str(node.value)
+        # The reader marks with a bell where a folded text (>-) was folded.
+        text = str(node.value).replace("\a", "")
         kind = str(node.tag).rpartition(":")[2]
         if kind == "null":
             return None

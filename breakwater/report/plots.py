@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from xml.sax.saxutils import escape
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from breakwater.files import replace_bytes
+from breakwater.files import replace_bytes, replace_text
 from breakwater.units import grouped
 
 WIDTH: Final = 5.0
@@ -81,6 +82,28 @@ class Plot:
         label = self.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
         return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
+    def file_svg(self, folder: Path) -> Path:
+        """A file of its own, in light colours on white, the same bytes for the same result: words
+        are text, and nothing in it says when it was made. `alt` is its <desc>."""
+        path = folder / f"{self.name}.svg"
+        buffer = io.StringIO()
+        settings: Any = {"svg.fonttype": "none", "svg.hashsalt": self.name}
+        with matplotlib.rc_context(settings):
+            self.draw(_LIGHT).savefig(
+                buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None}
+            )
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        text = _FONT.sub(r"font: \1 sans-serif", text)
+        # Two decimals of a point are enough on any screen.
+        text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+        words = f"<title>{escape(self.title)}</title>\n <desc>{escape(self.alt)}</desc>"
+        text = text.replace(">", f">\n {words}", 1)
+        text = re.sub(r"\s*\n\s*", "\n", text)
+        replace_text(path, text)
+        return path
+
     def png(self, folder: Path) -> Path:
         """A file of its own, in light colours on white."""
         path = folder / f"{self.name}.png"
@@ -116,6 +139,166 @@ def markets_shown(result: Mapping[str, Any]) -> list[str]:
 
     symbols = list(result["series"]["markets"])
     return sorted(symbols, key=importance, reverse=True)[:MAX_MARKETS]
+
+
+# ---------------------------------------------------------------- all in one
+
+STEPPED_IN: Final = (
+    ("liquidated", "book", "c1"),
+    ("backstopped", "backstop", "c4"),
+    ("insurance_paid", "insurance", "c3"),
+    ("adl_closed", "ADL", "c2"),
+    ("uninsured", "nobody", "c5"),
+)
+"""Columns of `series` that grow when a layer acts, words, colour: in the order of LAYERS."""
+
+
+OVERVIEW_MARKETS: Final = 4
+
+
+def overview(result: Mapping[str, Any]) -> Plot:
+    """A run in one picture: prices, when each layer stepped in, and who paid in the end."""
+    series, paid = result["series"], result["paid"]
+    symbols = markets_shown(result)
+
+    def draw(palette: Palette) -> Figure:
+        figure = Figure(figsize=(8.0, 3.9), layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=(1.9, 1), height_ratios=(1.45, 1))
+        price = figure.add_subplot(grid[0, 0])
+        when = figure.add_subplot(grid[1, 0], sharex=price)
+        bars = figure.add_subplot(grid[1, 1], sharey=when)
+        facts = figure.add_subplot(grid[0, 1])
+        for axes in (price, when, bars):
+            _dress(axes, palette)
+        _all_marks(price, series, symbols, palette)
+        _when_it_acted(when, series, palette)
+        _steps(when, series, palette)
+        price.tick_params(labelbottom=False)
+        _who_paid(bars, paid, palette)
+        facts.axis("off")
+        for row, (what, figures) in enumerate(_facts(result)):
+            at = 1.0 - 0.128 * row
+            facts.text(0.0, at, what, va="top", fontsize=9, color=palette["muted"])
+            facts.text(1.0, at, figures, va="top", ha="right", fontsize=9, color=palette["ink"])
+        return figure
+
+    first = series["markets"][symbols[0]]["mark"]
+    told = ", ".join(f"{words} {paid[key]}" for key, words, _ in LAYERS)
+    more = f" and {len(series['markets']) - 1} other markets" if len(series["markets"]) > 1 else ""
+    return Plot(
+        result["scenario"],
+        result["scenario"],
+        f"{result['scenario']}: {symbols[0]}{more} from {first[0]} to {first[-1]}, lowest "
+        f"{min(first, key=Decimal)}, highest {max(first, key=Decimal)}. Who paid, USDC: {told}. "
+        + "; ".join(f"{what}: {figures}" for what, figures in _facts(result)),
+        draw,
+    )
+
+
+def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A few figures in words."""
+    own = ("vault", "tranche")
+    traders = [n for n in result["accounts"] if n not in own and not n.startswith("estate_")]
+    vault, adl = result["series"]["vault"], result["adl"]
+    return [
+        ("accounts", f"{len(traders):,}"),
+        ("sold in the book, fills", f"{len(result['liquidations']):,}"),
+        ("bankrupt", f"{len(result['bankruptcies']):,}"),
+        ("deleveraged, fills", f"{len(adl['fills']):,}"),
+        ("deleveraged, accounts", f"{len(adl['hit']):,}"),
+        ("vault before, USDC", _brief(vault[0])),
+        ("vault after, USDC", _brief(vault[-1])),
+        ("held - owed, USDC", result["solvency"]["difference"]),
+    ]
+
+
+def _brief(amount: str) -> str:
+    """An amount of money to the cent, for a picture; what is less than a cent in full."""
+    cents = f"{Decimal(amount):.2f}"
+    exact = len(amount.partition(".")[2]) <= 2 or not Decimal(cents)
+    return grouped(amount if exact else cents)
+
+
+def _all_marks(
+    axes: Axes, series: Mapping[str, Any], symbols: Sequence[str], palette: Palette
+) -> None:
+    """One market in USDC with its oracle; several as a share of where they began."""
+    x = range(len(series["when"]))
+    if len(series["markets"]) == 1:
+        columns = series["markets"][symbols[0]]
+        for key, label, colour, width, alpha in (
+            ("oracle", "oracle price", "c1", 3.4, 0.4),
+            ("mark", "mark", "ink", 1.5, 1.0),
+        ):
+            values = _floats(columns[key])
+            look: Any = {"color": palette[colour], "lw": width, "alpha": alpha}
+            axes.step(x, values, where="post", label=label, **look)
+        axes.set_ylabel(f"{symbols[0]}, USDC")
+    else:
+        for place, symbol in enumerate(symbols[:OVERVIEW_MARKETS]):
+            marks = _floats(series["markets"][symbol]["mark"])
+            axes.step(
+                x,
+                [100 * mark / marks[0] for mark in marks],
+                where="post",
+                color=palette[f"c{place % 6 + 1}"],
+                lw=1.5,
+                label=_short(symbol),
+            )
+        axes.set_ylabel("mark, % of the start")
+    _legend(axes, palette, 6)
+
+
+def _when_it_acted(axes: Axes, series: Mapping[str, Any], palette: Palette) -> None:
+    """A dot wherever a layer has done more than at the reading before, its area by how much."""
+    for row, (key, _, colour) in enumerate(STEPPED_IN):
+        amounts = _floats(series[key])
+        grown = [(x, amounts[x] - amounts[x - 1]) for x in range(1, len(amounts))]
+        grown = [(x, by) for x, by in grown if by > 0]
+        if grown:
+            most = max(by for _, by in grown)
+            axes.scatter(
+                [x for x, _ in grown],
+                [row] * len(grown),
+                s=[14 + 60 * by / most for _, by in grown],
+                color=palette[colour],
+                alpha=0.85,
+                lw=0,
+                clip_on=False,
+                zorder=3,
+            )
+    axes.set_yticks(range(len(STEPPED_IN)), [words for _, words, _ in STEPPED_IN])
+    axes.set_ylim(len(STEPPED_IN) - 0.4, -0.6)
+    axes.grid(axis="x", visible=False)
+
+
+def _steps(axes: Axes, series: Mapping[str, Any], palette: Palette) -> None:
+    ends = [place for place, when in enumerate(series["when"]) if when == "end"]
+    labels = [series["step"][place] + 1 for place in ends]
+    every = -(-len(ends) // 9)
+    axes.set_xticks(ends[::every], [str(label) for label in labels[::every]])
+    axes.set_xlim(0, max(1, len(series["when"]) - 1))
+    axes.set_xlabel("step of the path; dots: when a layer acted")
+
+
+def _who_paid(axes: Axes, paid: Mapping[str, str], palette: Palette) -> None:
+    """A row for each layer: words, amount, and under them its piece of the whole loss."""
+    total = sum(float(paid[key]) for key, *_ in LAYERS) or 1
+    start = 0.0
+    for row, (key, words, colour) in enumerate(LAYERS):
+        part = float(paid[key]) / total
+        ink = palette["ink" if part else "muted"]
+        axes.barh(row + 0.28, 1, height=0.16, color=palette["grid"], alpha=0.5)
+        axes.barh(row + 0.28, part, left=start, height=0.16, color=palette[colour])
+        axes.text(0, row - 0.08, words, va="center", fontsize=9, color=ink)
+        axes.text(1, row - 0.08, _brief(paid[key]), va="center", ha="right", fontsize=9, color=ink)
+        start += part
+    axes.set_xlim(0, 1)
+    axes.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+    axes.grid(visible=False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel("who paid for the losses, USDC")
 
 
 # ---------------------------------------------------------------- over time
@@ -362,19 +545,24 @@ def _sheet(palette: Palette, rows: int, height: float) -> tuple[Figure, list[Axe
     found = figure.subplots(rows, 1, sharex=True, squeeze=False)
     panels: list[Axes] = list(found[:, 0])
     for axes in panels:
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(palette["grid"])
-        axes.set_axisbelow(True)
-        axes.grid(color=palette["grid"], lw=0.6)
-        axes.tick_params(colors=palette["muted"], labelcolor=palette["muted"], labelsize=9)
-        axes.xaxis.label.set_color(palette["muted"])
-        axes.yaxis.label.set_color(palette["muted"])
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
-        _numbers(axes.yaxis)
+        _dress(axes, palette)
     return figure, panels
+
+
+def _dress(axes: Axes, palette: Palette) -> None:
+    """Quiet axes: two thin spines, a grid behind, numbers in full."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(palette["grid"])
+    axes.set_axisbelow(True)
+    axes.grid(color=palette["grid"], lw=0.6)
+    axes.tick_params(colors=palette["muted"], labelcolor=palette["muted"], labelsize=9)
+    axes.xaxis.label.set_color(palette["muted"])
+    axes.yaxis.label.set_color(palette["muted"])
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
+    _numbers(axes.yaxis)
 
 
 def _numbers(axis: Any) -> None:

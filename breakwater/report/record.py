@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 from breakwater import rebuild, units
 from breakwater.contract import Contract, Event, Tx
 from breakwater.story import MarketUnits, score_text
-from breakwater.venue import SCALE, VAULT_ACCOUNT, Venue
+from breakwater.venue import SCALE, TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue
 
 TRADER: Final = 1
 """The kind of an account that a person trades with."""
@@ -98,6 +98,11 @@ class _Point:
     vault: int
     below_zero: int
     uninsured: int
+    acted: tuple[int, ...]
+
+
+ACTED: Final = ("liquidated", "backstopped", "insurance_paid", "adl_closed")
+"""Columns of what each layer has done so far; at the end they are `waterfall`'s figures."""
 
 
 def light(rank: int, count: int) -> int:
@@ -137,6 +142,7 @@ class Recorder:
         self._flows: dict[int, int] = defaultdict(int)
         self._liquidated: dict[int, None] = {}
         self._start: dict[int, int] = {}
+        self._acted = dict.fromkeys(ACTED, 0)
         self._winners: dict[int, None] = {}
         self._seen_markets: set[tuple[int, bool]] = set()
         self.start_state = ""
@@ -149,6 +155,7 @@ class Recorder:
             self._apply(event)
         self._start = {account: self.equity(account) for account in self.state.accounts}
         self._flows.clear()
+        self._acted = dict.fromkeys(ACTED, 0)
         self.start_state = self._digest()
 
     def _digest(self) -> str:
@@ -197,6 +204,7 @@ class Recorder:
                 state.accounts[VAULT_ACCOUNT].cash,
                 -below,
                 state.uninsured,
+                tuple(self._acted.values()),
             )
         )
         if sum(point.when == "prices" for point in self._points) > MAX_POINTS:
@@ -237,6 +245,18 @@ class Recorder:
             self._flows[event.account] -= event.amount
         elif event.name in ("LiquidationFill", "WoundUp", "BackstopTaken"):
             self._liquidated[event.account] = None
+        self._tally(event)
+
+    def _tally(self, event: Event) -> None:
+        acted = self._acted
+        if event.name == "LiquidationFill":
+            acted["liquidated"] += event.size * event.price
+        elif event.name == "BackstopTaken":
+            acted["backstopped"] += event.size * event.mark
+        elif event.name == "Paid":
+            acted["insurance_paid"] += event.paid
+        elif event.name == "Deleveraged":
+            acted["adl_closed"] += event.quote
 
     # ---------------------------------------------------------------- readings
 
@@ -420,6 +440,10 @@ class Recorder:
             "vault": [units.format_usdc(point.vault) for point in self._points],
             "below_zero": [units.format_usdc(point.below_zero) for point in self._points],
             "uninsured": [units.format_usdc(point.uninsured) for point in self._points],
+            **{
+                name: [units.format_usdc(point.acted[place]) for point in self._points]
+                for place, name in enumerate(ACTED)
+            },
             "markets": {},
         }
         for i, market in enumerate(self._markets):
@@ -479,12 +503,12 @@ class Recorder:
         """The accounts that `gini` is taken over."""
         return len(dict.fromkeys([*self._winners, *self._hit]))
 
-    def paid(self, insurance: int, backstop: int) -> dict[str, str]:
+    def paid(self, insurance: int) -> dict[str, str]:
         """Who paid for what the liquidated lost, micro-USDC in, text out.
 
         `margin` is what the liquidated accounts themselves lost from the path's start to now
-        (deposits and withdrawals taken out); `winners` and `winners_gained` are ADL haircuts above
-        and below zero.
+        (deposits and withdrawals taken out), `backstop` what the tranche lost; `winners` and
+        `winners_gained` are ADL haircuts above and below zero.
         """
         margin = lost = gained = 0
         for account in self._liquidated:
@@ -494,6 +518,10 @@ class Recorder:
         for hit in self._hit.values():
             lost += max(0, hit.haircut)
             gained += max(0, -hit.haircut)
+        backstop = 0
+        if TRANCHE_ACCOUNT in self.state.accounts:
+            began = self._start.get(TRANCHE_ACCOUNT, 0)
+            backstop = max(0, began - self.equity(TRANCHE_ACCOUNT))
         amounts = {
             "margin": margin,
             "insurance": insurance,

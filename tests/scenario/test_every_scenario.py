@@ -7,6 +7,7 @@ that the engine makes no difference. Scenarios with many accounts run in process
 
 from __future__ import annotations
 
+import re
 import shutil
 from decimal import Decimal
 from functools import lru_cache
@@ -99,9 +100,67 @@ def test_the_library_reaches_every_layer() -> None:
     assert len(stated) >= 30 and len(adl) >= 15 and len(spent) >= 5 and len(unpaid) >= 3
 
 
+MONEY = re.compile(
+    r"(cash|equity|pnl|deficit|haircut|realised|insurance|insurance_paid|residual|surplus|uninsured"
+    r"|backstopped|liquidated|adl_closed|held|winners)$"
+)
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+SUM = re.compile(r"[-+*/=]|lack|worth|gives up|give up|realise|:")
+
+
+def worked_out(path: Path, short: bool) -> list[str]:
+    """Exact amounts of money other than 0 that a file expects, and that a comment of it derives or,
+    for a crowd, test_crowds.py."""
+    comments = [line.partition("#")[2] for line in path.read_text().splitlines()]
+    derived = {
+        found.replace(",", "")
+        for place, line in enumerate(comments)
+        # A sum goes over lines, so the neighbours count for the words around a figure.
+        for found in NUMBER.findall(line)
+        if SUM.search(" ".join(comments[max(0, place - 1) : place + 2]))
+    }
+    # Beside the figure itself, as in `accounts.x.cash: "120"  # 600 - 40 * 12`.
+    beside = {
+        line.partition(":")[0].strip()
+        for line in path.read_text().splitlines()
+        if re.search(r": .*#.*[-+*/]", line)
+    }
+    out = []
+    for key, value in load(path, short).expected.items():
+        inner = value.get("contains") if isinstance(value, dict) else None
+        pairs = inner.items() if isinstance(inner, dict) else [(key, value)]
+        for name, figure in pairs:
+            exact = isinstance(figure, str) and units.is_decimal(figure) and Decimal(figure) != 0
+            by_hand = exact and (figure.lstrip("-") in derived or key in beside)
+            by_rule = path.stem.startswith("percolator_") and key == "solvency.held"
+            if MONEY.search(name) and (by_hand or by_rule):
+                out.append(key)
+    return out
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["full", "short"])
+@every_scenario
+def test_a_figure_of_money_is_worked_out_in_the_file(path: Path, short: bool) -> None:
+    assert worked_out(path, short), "no exact amount that a comment derives"
+
+
+def test_every_published_point_has_its_place_on_the_page_of_sources() -> None:
+    rows = (ROOT / "docs" / "sources.md").read_text().splitlines()
+    found = {}
+    for path in SCENARIOS:
+        said = re.search(r"anchored at (\d+)\s+published\s+points", load(path).source)
+        if said:
+            found[path.stem] = int(said[1])
+            told = [r for r in rows if f"`{path.stem}`" in r.partition("|")[2].partition("|")[0]]
+            assert len(told) == found[path.stem], path.stem
+    assert len(found) >= 7, found
+
+
 @every_scenario
 def test_its_source_says_what_is_real(path: Path) -> None:
     scenario = load(path)
+    told = [scenario.source, scenario.description, *(one.why for one in scenario.printed)]
+    assert all(text.isprintable() for text in told)
     assert len(scenario.source) > 10 and "expect" in path.read_text()
     head = path.read_text().splitlines()[0]
     assert head == "# yaml-language-server: $schema=schema.json"
