@@ -790,9 +790,8 @@ def _refusal(
         ledger._positions[account][leg.market]
     )
     before: int256 = position.size
+    # No larger than the open interest, which the cap bounds.
     after: int256 = before + size
-    if convert(abs(after), uint256) > risk_terms.MAX_OPEN_INTEREST:
-        return "margin: position too large"
     was: int256 = others.equity + self._worth(position, leg)
     equity: int256 = was + size * convert(leg.mark, int256) + quote
     notional: uint256 = convert(abs(after), uint256) * leg.mark

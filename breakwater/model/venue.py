@@ -1101,8 +1101,6 @@ class Clearinghouse(Part):
             return "margin: account is isolated"
         position = ledger.positions[account, market]
         before, after = position.size, position.size + size
-        if abs(after) > MAX_LOTS:
-            return "margin: position too large"
         margin = self.margin(account)
         mark, is_fresh, _ = self.read(market)
         equity = margin.equity + size * mark + quote
