@@ -18,14 +18,14 @@ PASSED = 512
 
 
 def _halted(crowd: int, price: int = PRICE) -> Bench:
-    """A long and a short of 10, and so many bids of others at one price, all with margin; halted."""
+    """A long and a short of 10, so many bids of others at one price, all with margin; halted."""
     bench = Bench(MarketSpec("100"), check=False)
     for name in ("long", "short"):
         bench.account(name, "10000")
     bench.trade("long", 0, 1_000, PRICE, against="short")
     for i in range(crowd):
+        pest = f"pest {i // OPEN_ORDERS}"
         if i % OPEN_ORDERS == 0:
-            pest = f"pest {i // OPEN_ORDERS}"
             bench.account(pest, "1000")
         bench.place(pest, 0, True, 100, price)
     bench.govern("halt", 0)
@@ -169,8 +169,8 @@ def test_the_cap_cuts_a_fill_and_stops_nobody_who_reduces() -> None:
 
 
 def test_nobody_leaves_between_the_hour_and_its_funding() -> None:
-    """Who closes after the hour's end and before anyone wrote it down pays the hour; what is written
-    down later is the same number, whatever price and samples come in between."""
+    """Who closes after the hour's end and before anyone wrote it down pays the hour; what is
+    written down later is the same number, whatever price and samples come in between."""
     bench = Bench(MarketSpec("100"))
     bench.account("long", "1000")
     bench.hold("long", 0, "10", "100")
@@ -305,13 +305,12 @@ def test_a_book_that_cannot_be_seen_through_is_not_called_empty() -> None:
     bench = Bench(MarketSpec("100"), check=False)
     book = bench.venue.order_book
     for i in range(2_001):
+        pest = f"pest {i // OPEN_ORDERS}"
         if i % OPEN_ORDERS == 0:
-            if i:
-                bench.cancel_all(pest)
-            pest = f"pest {i // OPEN_ORDERS}"
             bench.account(pest)
         bench.place(pest, 0, True, 1, PRICE - i)
-    bench.cancel_all(pest)
+    for i in range(2_001 // OPEN_ORDERS + 1):
+        bench.cancel_all(f"pest {i}")
     bench.order("counterparty", 0, True, 7, 500_000)
     for view in (("best",), ("depth", 10)):
         with pytest.raises(Reverted, match="book: purge it first"):
