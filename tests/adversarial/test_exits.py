@@ -29,6 +29,11 @@ def _halted_for_a_day(bench: Bench, *prices: int) -> None:
         bench.govern("settle_market", market, price)
 
 
+def _without_funding(bench: Bench) -> None:
+    """The price is stale from now on when an hour ends, which then accrues nothing."""
+    bench.venue.oracle.send("set_parameters", 1, 2, 0, sender=bench.venue.owner)
+
+
 def _close(bench: Bench, name: str, market: int) -> None:
     """Anyone may."""
     bench.send("liquidator", "close_settled", "passer-by", bench.ids[name], market)
@@ -124,6 +129,7 @@ def _settled_with_a_loss(insurance: int = 0) -> Bench:
     bench.withdraw("counterparty", "999999999000")
     bench.hold("loser", 0, "10", "100", against="a")
     bench.trade("b", 0, -300, bench.prices[0], against="counterparty")
+    _without_funding(bench)
     _halted_for_a_day(bench, 800_000)
     assert bench.equity("loser") == -100 * 10**6
     bench.liquidate("loser")
@@ -176,6 +182,7 @@ def test_lots_of_an_estate_do_not_hold_up_a_settlement() -> None:
     bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
     bench.liquidate("bankrupt")
     assert bench.uninsured() == 50 * 10**6
+    _without_funding(bench)
     _halted_for_a_day(bench, 970_000)
     with pytest.raises(Reverted, match="clearinghouse: an estate"):
         bench.send("liquidator", "close_settled", "passer-by", bench.estate(0, True), 0)
