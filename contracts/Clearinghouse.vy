@@ -30,6 +30,7 @@
 from ethereum.ercs import IERC20
 from .interfaces import IClearinghouse
 from .interfaces import IOracle
+from .interfaces import IOrderBook
 from .interfaces import IRankingIndex
 from .modules import bits
 from .modules import ledger
@@ -73,6 +74,17 @@ FILLED: constant(uint256) = 0
 MAKER_REFUSED: constant(uint256) = 1
 SAME_OWNER: constant(uint256) = 2
 MAKER_WAITS: constant(uint256) = 3
+CAPPED: constant(uint256) = 4
+
+
+# What a margin check reads of a market.
+struct Reading:
+    market: uint256
+    # Its terms, packed.
+    word: uint256
+    mark: uint256
+    is_fresh: bool
+    index: int256
 
 
 event Wired:
@@ -145,7 +157,7 @@ treasury: public(uint256)
 market_count: public(uint256)
 # Packed as in `modules/risk_terms.vy`.
 terms: public(HashMap[uint256, uint256])
-tier: public(HashMap[uint256, HashMap[uint256, uint256]])
+tiers: public(HashMap[uint256, uint256])
 _estates: HashMap[uint256, HashMap[bool, uint256]]
 # Takes the other side when positions of a settled market are closed; flat before and after.
 settlement_account: public(HashMap[uint256, uint256])
@@ -242,12 +254,12 @@ def set_terms(market: uint256, word: uint256):
 
 
 @external
-def set_tier(market: uint256, index: uint256, word: uint256):
+def set_tiers(market: uint256, word: uint256):
     """
-    @notice Governor only: one margin tier (`modules/risk_terms.vy`).
+    @notice Governor only: the margin tiers beyond the first in one word (`modules/risk_terms.vy`).
     """
     self._require_governor()
-    self.tier[market][index] = word
+    self.tiers[market] = word
 
 
 @external
@@ -452,49 +464,62 @@ def fill(
     @dev The taker is asked first and reverts if it fails, so that nobody without margin touches
          the book. A maker who fails is not filled (the book cancels it and goes on); one who would
          add risk while the market takes none (stale, halted, a loss uninsured) is passed over. The
-         liquidated side is exempt from margin check
-         and fee: what bounds it is the liquidator's limit.
-    @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_WAITS.
+         liquidated side is exempt from margin check and fee: what bounds it is the liquidator's
+         limit. What both hold elsewhere is read once for both.
+    @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_WAITS; or CAPPED plus 256 times the lots that
+            the open-interest cap leaves these two.
     """
     assert msg.sender in [self.order_book, self.deleverager], "clearinghouse: order book only"
     if ledger._owner(taker) == ledger._owner(maker):
         return SAME_OWNER
-    word: uint256 = self.terms[market]
-    terms: risk_terms.Terms = risk_terms.unpack(word)
+    leg: Reading = self._look(market)
+    terms: risk_terms.Terms = risk_terms.unpack(leg.word)
+    open: uint256 = ledger._open_interest(market)
+    if open + size > terms.cap:
+        # Lots that either closes are handed on; only what both open is new.
+        room: uint256 = (
+            max(terms.cap, open)
+            - open
+            + self._closable(taker, market, taker_buys)
+            + self._closable(maker, market, not taker_buys)
+        )
+        if size > room:
+            return CAPPED | (room << 8)
     quote: uint256 = size * price
     signed_size: int256 = convert(size, int256) if taker_buys else -convert(size, int256)
     signed_quote: int256 = -convert(quote, int256) if taker_buys else convert(quote, int256)
+    taker_margin: IClearinghouse.Margin = empty(IClearinghouse.Margin)
+    maker_margin: IClearinghouse.Margin = empty(IClearinghouse.Margin)
+    taker_margin, maker_margin = self._margins(
+        0 if taker_is_liquidated else taker, maker, market
+    )
     refusal: String[48] = ""
     taker_fee: uint256 = 0
     if not taker_is_liquidated:
         taker_fee = self._ceil_div(quote * terms.taker_fee, PPM)
         refusal = self._refusal(
-            market, word, taker, signed_size, signed_quote - convert(taker_fee, int256)
+            leg, taker, taker_margin, signed_size, signed_quote - convert(taker_fee, int256)
         )
         assert len(refusal) == 0, refusal
     maker_fee: uint256 = self._ceil_div(quote * terms.maker_fee, PPM)
     refusal = self._refusal(
-        market, word, maker, -signed_size, -signed_quote - convert(maker_fee, int256)
+        leg, maker, maker_margin, -signed_size, -signed_quote - convert(maker_fee, int256)
     )
     if len(refusal) != 0:
         # Passed over while this market takes no risk from anybody; for want of a price elsewhere it is
         # its owner's fault.
-        if refusal == HALTED or refusal == REDUCE_ONLY:
-            return MAKER_WAITS
-        if refusal == STALE and not staticcall oracle.is_fresh(market):
+        if refusal == HALTED or refusal == REDUCE_ONLY or (refusal == STALE and not leg.is_fresh):
             return MAKER_WAITS
         return MAKER_REFUSED
     ledger._charge_fee(taker, taker_fee)
     ledger._charge_fee(maker, maker_fee)
-    before: uint256 = ledger._open_interest(market)
     if taker_buys:
         self._exchange(market, taker, maker, size, quote)
     else:
         self._exchange(market, maker, taker, size, quote)
-    after: uint256 = ledger._open_interest(market)
-    assert (
-        after <= before or after <= terms.cap
-    ), "clearinghouse: open interest cap"
+    if msg.sender == self.deleverager:
+        # The book does not see this trade, and who waits there may have something to close now.
+        extcall IOrderBook(self.order_book).rewind(market)
     return FILLED
 
 
@@ -617,18 +642,37 @@ def _read(market: uint256, word: uint256) -> (uint256, bool, int256):
 
 @view
 @internal
+def _look(market: uint256) -> Reading:
+    leg: Reading = empty(Reading)
+    leg.market = market
+    leg.word = self.terms[market]
+    leg.mark, leg.is_fresh, leg.index = self._read(market, leg.word)
+    return leg
+
+
+@view
+@internal
 def _maintenance(market: uint256, word: uint256, notional: uint256) -> uint256:
     """
     @notice notional / (2 * leverage) - deduction of the tier that the notional falls in, rounded up.
+    @dev The deduction keeps maintenance continuous at each bound: bound * (1 / 2L - 1 / 2L') more than
+         the tier before, rounded down, against the account.
     """
-    tiers: uint256 = (word >> 26) & 255
-    for i: uint256 in range(MAX_TIERS):
-        if tiers - i == 1:
+    leverage: uint256 = (word >> 34) & 255
+    deduction: uint256 = 0
+    # Bits 26 to 33: how many tiers there are. Of one nothing need be read.
+    tiers: uint256 = 0
+    if (word >> 26) & 255 > 1:
+        tiers = self.tiers[market]
+    for _: uint256 in range(MAX_TIERS - 1):
+        bound: uint256 = (tiers >> 7) & (2**57 - 1)
+        if bound == 0 or notional <= bound:
             break
-        tier: risk_terms.Tier = risk_terms.unpack_tier(self.tier[market][tiers - 1 - i])
-        if notional > tier.bound:
-            return self._ceil_div(notional, 2 * tier.leverage) - tier.deduction
-    return self._ceil_div(notional, 2 * ((word >> 34) & 255))
+        lower: uint256 = tiers & 127
+        deduction += bound * (leverage - lower) // (2 * leverage * lower)
+        leverage = lower
+        tiers >>= 64
+    return self._ceil_div(notional, 2 * leverage) - deduction
 
 
 @view
@@ -646,82 +690,122 @@ def _initial(maintenance: uint256, notional: uint256, leverage: uint256) -> uint
 @internal
 def _margin(account: uint256) -> IClearinghouse.Margin:
     margin: IClearinghouse.Margin = empty(IClearinghouse.Margin)
-    margin.equity = ledger.cash[account]
-    margin.is_fresh = True
-    legs: uint256 = ledger._active(account)
-    for _: uint256 in range(MAX_LEGS):
-        if legs == 0:
-            break
-        market: uint256 = bits.lowest(legs)
-        legs &= legs - 1
-        word: uint256 = self.terms[market]
-        position: position_codec.Packed = position_codec.unpack(
-            ledger._positions[account][market]
-        )
-        mark: uint256 = 0
-        is_fresh: bool = False
-        index: int256 = 0
-        mark, is_fresh, index = self._read(market, word)
-        margin.equity += (
-            position.size * convert(mark, int256)
-            + position.quote
-            - ledger._funding_owed(position, index)
-        )
-        notional: uint256 = convert(abs(position.size), uint256) * mark
-        maintenance: uint256 = self._maintenance(market, word, notional)
-        margin.notional += notional
-        margin.maintenance += maintenance
-        margin.initial += self._initial(maintenance, notional, position.leverage)
-        margin.is_fresh = margin.is_fresh and is_fresh
+    nobody: IClearinghouse.Margin = empty(IClearinghouse.Margin)
+    margin, nobody = self._margins(account, 0, MAX_MARKETS)
     return margin
 
 
 @view
 @internal
+def _margins(
+    one: uint256, other: uint256, without: uint256
+) -> (IClearinghouse.Margin, IClearinghouse.Margin):
+    """
+    @notice Margins of two accounts (0: nobody's) over all of their markets but one (MAX_MARKETS:
+            over all). Each market is read once.
+    """
+    first: IClearinghouse.Margin = empty(IClearinghouse.Margin)
+    second: IClearinghouse.Margin = empty(IClearinghouse.Margin)
+    first.equity = ledger.cash[one]
+    second.equity = ledger.cash[other]
+    first.is_fresh = True
+    second.is_fresh = True
+    mine: uint256 = ledger._active(one)
+    theirs: uint256 = ledger._active(other)
+    legs: uint256 = (mine | theirs) & ~(1 << without)
+    for _: uint256 in range(2 * MAX_LEGS):
+        if legs == 0:
+            break
+        leg: Reading = self._look(bits.lowest(legs))
+        if (mine >> leg.market) & 1 == 1:
+            first = self._with_leg(first, one, leg)
+        if (theirs >> leg.market) & 1 == 1:
+            second = self._with_leg(second, other, leg)
+        legs &= legs - 1
+    return first, second
+
+
+@view
+@internal
+def _with_leg(
+    before: IClearinghouse.Margin, account: uint256, leg: Reading
+) -> IClearinghouse.Margin:
+    margin: IClearinghouse.Margin = before
+    position: position_codec.Packed = position_codec.unpack(
+        ledger._positions[account][leg.market]
+    )
+    notional: uint256 = convert(abs(position.size), uint256) * leg.mark
+    maintenance: uint256 = self._maintenance(leg.market, leg.word, notional)
+    margin.equity += self._worth(position, leg)
+    margin.notional += notional
+    margin.maintenance += maintenance
+    margin.initial += self._initial(maintenance, notional, position.leverage)
+    margin.is_fresh = margin.is_fresh and leg.is_fresh
+    return margin
+
+
+@view
+@internal
+def _worth(position: position_codec.Packed, leg: Reading) -> int256:
+    return (
+        position.size * convert(leg.mark, int256)
+        + position.quote
+        - ledger._funding_owed(position, leg.index)
+    )
+
+
+@view
+@internal
+def _closable(account: uint256, market: uint256, is_buy: bool) -> uint256:
+    """
+    @notice Lots that a trade of this side can close of the account's position.
+    """
+    size: int256 = position_codec.unpack(ledger._positions[account][market]).size
+    if (size < 0) != is_buy:
+        return 0
+    return convert(abs(size), uint256)
+
+
+@view
+@internal
 def _refusal(
-    market: uint256, word: uint256, account: uint256, size: int256, quote: int256
+    leg: Reading, account: uint256, others: IClearinghouse.Margin, size: int256, quote: int256
 ) -> String[48]:
     """
     @notice Why `account` may not take `size` lots for `quote` micro-USDC (both signed, as its
-            position would change, the quote less its fee); empty if it may.
+            position would change, the quote less its fee); empty if it may. `others` is its margin
+            without this market.
     @dev Equity after the fill needs no trial run: it moves by size * mark + quote, whatever part
          of it is realised. What adds risk must meet initial margin afterwards, at a fresh mark.
          What only reduces must end solvent and with a margin ratio no worse than before (or
          meet initial margin all the same). A flip adds risk.
     """
     whose: uint256 = ledger._accounts[account]
-    if ((whose >> 176) | (1 << market)) & self.frozen_markets != 0:
+    if ((whose >> 176) | (1 << leg.market)) & self.frozen_markets != 0:
         return "clearinghouse: adl round open"
     isolated: uint256 = (whose >> 168) & 255
-    if isolated != 0 and isolated != market + 1:
+    if isolated != 0 and isolated != leg.market + 1:
         return "margin: account is isolated"
-    position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
-    before: int256 = position.size
-    after: int256 = before + size
-    if convert(abs(after), uint256) > risk_terms.MAX_OPEN_INTEREST:
-        return "margin: position too large"
-    margin: IClearinghouse.Margin = self._margin(account)
-    mark: uint256 = 0
-    is_fresh: bool = False
-    index: int256 = 0
-    mark, is_fresh, index = self._read(market, word)
-    old: uint256 = convert(abs(before), uint256) * mark
-    new: uint256 = convert(abs(after), uint256) * mark
-    old_maintenance: uint256 = self._maintenance(market, word, old)
-    new_maintenance: uint256 = self._maintenance(market, word, new)
-    equity: int256 = margin.equity + size * convert(mark, int256) + quote
-    initial: uint256 = (
-        margin.initial
-        + self._initial(new_maintenance, new, position.leverage)
-        - self._initial(old_maintenance, old, position.leverage)
+    position: position_codec.Packed = position_codec.unpack(
+        ledger._positions[account][leg.market]
     )
-    meets_initial: bool = equity >= convert(initial, int256)
+    before: int256 = position.size
+    # No larger than the open interest, which the cap bounds.
+    after: int256 = before + size
+    was: int256 = others.equity + self._worth(position, leg)
+    equity: int256 = was + size * convert(leg.mark, int256) + quote
+    notional: uint256 = convert(abs(after), uint256) * leg.mark
+    maintenance: uint256 = self._maintenance(leg.market, leg.word, notional)
+    meets_initial: bool = equity >= convert(
+        others.initial + self._initial(maintenance, notional, position.leverage), int256
+    )
+    is_fresh: bool = others.is_fresh and leg.is_fresh
     reduces: bool = abs(after) < abs(before) and (after == 0 or (after > 0) == (before > 0))
     if not reduces:
         # Bit 24: halted.
-        if (word >> 24) & 1 == 1:
+        if (leg.word >> 24) & 1 == 1:
             return HALTED
-        if not (margin.is_fresh and is_fresh):
+        if not is_fresh:
             return STALE
         if ledger.uninsured != 0:
             return REDUCE_ONLY
@@ -729,13 +813,15 @@ def _refusal(
             return "margin: too many positions"
         return "" if meets_initial else "margin: below initial margin"
     # At a stale mark initial margin proves nothing: then the reduction itself must not do harm.
-    if meets_initial and margin.is_fresh and is_fresh:
+    if meets_initial and is_fresh:
         return ""
     if equity < 0:
         return "margin: reducing would end below zero"
-    maintenance: uint256 = margin.maintenance + new_maintenance - old_maintenance
+    needed: uint256 = others.maintenance + self._maintenance(
+        leg.market, leg.word, convert(abs(before), uint256) * leg.mark
+    )
     # equity / maintenance no worse than before, cross-multiplied.
-    if equity * convert(margin.maintenance, int256) < margin.equity * convert(maintenance, int256):
+    if equity * convert(needed, int256) < was * convert(others.maintenance + maintenance, int256):
         return "margin: reducing would worsen the margin"
     return ""
 

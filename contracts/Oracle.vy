@@ -26,11 +26,13 @@
         priced last. A reporter who lags behind, repeats itself or speaks of other markets thus
         helps nobody to wear the previous mark away with pokes.
 
-        Funding: an hour is due once it has ended, and accrues at the next epoch if the price was
-        fresh when it ended: at most one hour at a time, and none of an hour at whose end nobody
-        knew the price. It also accrues, by the same rule, before a change of any parameter that
-        enters it. So reporters who come a little less often than `stale_after` cost an hour's
-        funding only now and then, when an hour ends in the gap between them.
+        Funding: an hour is due once it has ended, if the price was fresh then: at most one hour
+        between two epochs or samples, and none of an hour at whose end nobody knew the price. Whoever
+        reads the index reads it with what is due, so that nobody leaves between the hour and the
+        next epoch without paying; it is written down at the next epoch or sample, before anything
+        that enters it changes (price, premium, a parameter), hence as the same number. So reporters
+        who come a little less often than `stale_after` cost an hour's funding only now and then,
+        when an hour ends in the gap between them.
 @custom:kill Remove the reporters: prices go stale, what adds risk is refused, what reduces it still
              works.
 """
@@ -441,14 +443,10 @@ def _poke() -> bool:
     self.updated_at = block.timestamp
     for market: uint256 in range(len(news), bound=MAX_MARKETS):
         is_priced: bool = news[market] != 0
-        price: Price = self._price(market)
+        # First, by the price that was known when the hour ended.
+        price: Price = self._accrue(market, self._price(market))
         if is_priced:
             price.oracle = news[market] & MAX_PRICE
-            # Whether it was fresh when the hour ended is a question of what was reported by then.
-            if news[market] >> 24 <= block.timestamp // HOUR * HOUR:
-                price.priced_at = news[market] >> 24
-        price = self._accrue(market, price)
-        if is_priced:
             price.priced_at = news[market] >> 24
             price.epoch = self.epoch
         # A market that was not priced keeps both: its previous mark is not worn away.
@@ -521,25 +519,52 @@ def _stepped(mark: uint256, target: uint256) -> uint256:
     return min(target, mark + step) if target > mark else max(target, mark - min(step, mark - 1))
 
 
+@view
 @internal
-def _accrue(market: uint256, price: Price) -> Price:
+def _with_due(market: uint256, price: Price) -> Price:
     """
     @notice `price` with the funding that is due: of one hour, if one has ended since and the price
             was fresh then; on its oracle price * rate, 10^-9 micro-USDC per lot long. The premium
             is the mean over the samples since the last time, each standing for the time before it.
             While the market is pinned such an hour waits.
     """
-    accrued: Price = price
-    hour: uint256 = block.timestamp // HOUR
-    was_fresh: bool = hour * HOUR <= price.priced_at + price.stale_after
-    if hour == price.hour or (was_fresh and self.pinned[market]):
+    due: Price = price
+    if block.timestamp // HOUR == price.hour:
+        return due
+    if self._was_fresh(price):
+        if self.pinned[market]:
+            return due
+        rate: int256 = funding_rate.per_hour(self._mean_premium(market))
+        due.index += convert(price.oracle, int256) * rate
+    due.hour = block.timestamp // HOUR
+    return due
+
+
+@view
+@internal
+def _was_fresh(price: Price) -> bool:
+    """
+    @notice Whether the price was fresh when the first hour ended that did not accrue yet.
+    """
+    return (price.hour + 1) * HOUR <= price.priced_at + price.stale_after
+
+
+@internal
+def _accrue(market: uint256, price: Price) -> Price:
+    """
+    @notice What `_with_due` says, and a new hour of samples begins.
+    """
+    accrued: Price = self._with_due(market, price)
+    if accrued.hour == price.hour:
         return accrued
-    accrued.hour = hour
-    if was_fresh:
+    if self._was_fresh(price):
         premium: int256 = self._mean_premium(market)
-        rate: int256 = funding_rate.per_hour(premium)
-        accrued.index += convert(price.oracle, int256) * rate
-        log FundingAccrued(market=market, premium=premium, rate=rate, funding_index=accrued.index)
+        log FundingAccrued(
+            market=market,
+            premium=premium,
+            rate=funding_rate.per_hour(premium),
+            funding_index=accrued.index,
+        )
     else:
         log FundingForgone(market=market)
     self._samples[market].premium = 0
@@ -550,7 +575,7 @@ def _accrue(market: uint256, price: Price) -> Price:
 @internal
 def _accrue_now(market: uint256):
     """
-    @notice Before a parameter changes: what is due accrues by the old one.
+    @notice Before something changes that funding follows from: what is due accrues by the old one.
     """
     self._store(market, self._accrue(market, self._price(market)))
 
@@ -575,6 +600,8 @@ def sample(market: uint256):
          are taken often; and its distance from the oracle price counts up to 1% of it.
     """
     self._require_market(market)
+    if self._price(market).hour != block.timestamp // HOUR:
+        self._accrue_now(market)
     sample: Sample = self._samples[market]
     assert block.timestamp > sample.at, "oracle: sampled already"
     quotes: IOrderBook.Quotes = staticcall self.order_book.quotes(
@@ -630,9 +657,11 @@ def sample(market: uint256):
 def pin(market: uint256, pinned: bool):
     """
     @notice Holds a market's mark, previous mark and funding index still, or lets go. Deleverager
-            only.
+            only. Funding that is due accrues before.
     """
     assert msg.sender == self.deleverager, "oracle: deleverager only"
+    if pinned:
+        self._accrue_now(market)
     self.pinned[market] = pinned
     log PinChanged(market=market, pinned=pinned)
 
@@ -720,20 +749,29 @@ def owner() -> address:
 @external
 def read(market: uint256) -> (uint256, bool, int256):
     """
-    @notice What a margin check needs: the mark in ticks, whether it is fresh, the funding index.
+    @notice What a margin check needs: the mark in ticks, whether it is fresh, the funding index
+            with what is due.
     """
-    price: Price = self._price(market)
-    return price.mark, self._is_fresh(price), price.index
+    # Straight from the word (`_store`), but in the minutes between an hour's end and its accrual.
+    word: uint256 = self._prices[market]
+    index: int256 = convert(convert(word, bytes32), int256) >> 180
+    if (word >> 158) & (2**22 - 1) != block.timestamp // HOUR:
+        index = self._with_due(market, self._price(market)).index
+    return (
+        (word >> 24) & MAX_PRICE,
+        block.timestamp <= ((word >> 72) & (2**36 - 1)) + ((word >> 108) & (2**18 - 1)),
+        index,
+    )
 
 
 @view
 @external
 def price(market: uint256) -> Price:
     """
-    @notice Oracle price, mark and previous mark (ticks), time of the price, funding index,
-            staleness (seconds), the epoch that priced it last, the last hour settled.
+    @notice Oracle price, mark and previous mark (ticks), time of the price, funding index with what
+            is due, staleness (seconds), the epoch that priced it last, the last hour settled.
     """
-    return self._price(market)
+    return self._with_due(market, self._price(market))
 
 
 @view
@@ -767,9 +805,9 @@ def oracle_price(market: uint256) -> uint256:
 @external
 def index(market: uint256) -> int256:
     """
-    @notice Funding paid so far by one lot long, 10^-9 micro-USDC.
+    @notice Funding that one lot long has paid or owes so far, 10^-9 micro-USDC: what is due counts.
     """
-    return self._price(market).index
+    return self._with_due(market, self._price(market)).index
 
 
 @view
@@ -805,7 +843,7 @@ def has_news(market: uint256) -> bool:
 @external
 def last_sample(market: uint256) -> Sample:
     """
-    @notice The last sample of the book, with the EMA and the premium so far.
+    @notice The last sample of the book, with the EMA, and the premium of the hour it was taken in.
     """
     return self._samples[market]
 
@@ -816,6 +854,10 @@ def expected_rate(market: uint256) -> int256:
     """
     @notice The hourly rate if the hour ended now, parts of 10^9; above 0 longs pay.
     """
+    # The samples of an hour that has ended say nothing about the next one.
+    price: Price = self._price(market)
+    if self._with_due(market, price).hour != price.hour:
+        return funding_rate.per_hour(0)
     return funding_rate.per_hour(self._mean_premium(market))
 
 

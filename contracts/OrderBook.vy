@@ -12,6 +12,10 @@
 
         The best price of a side is the top of a bitmap tree, and orders of one price queue first
         in, first out. A void order is deleted when somebody meets it.
+
+        While a market takes no risk (price stale, halted, a loss uninsured) resting orders that have
+        nothing to close wait: who reduces passes them, and the book remembers how far. What was
+        passed then has nothing to close until the market takes risk again: no position grows.
 @custom:kill Cannot be halted on its own. An open ADL round stops its market; cancelling always
              works.
 """
@@ -33,8 +37,11 @@ POST_ONLY: constant(uint256) = 2
 MAX_SIZE: constant(uint256) = 2**54
 # Resting orders that one call meets at most, filled or not.
 MAX_STEPS: constant(uint256) = 64
+# Waiting orders that one call passes at most, besides.
+MAX_PASSED: constant(uint256) = 512
 MAX_DEPTH: constant(uint256) = 100
-MAX_QUEUE: constant(uint256) = 1000
+# Orders that a view of the depth looks at.
+MAX_SEEN: constant(uint256) = 2000
 # Open orders of one account.
 MAX_OPEN: constant(uint256) = 128
 PPM: constant(uint256) = 10**6
@@ -45,6 +52,14 @@ COARSE: constant(uint256) = 10_000
 # Of a fill that the clearinghouse did not make.
 SAME_OWNER: constant(uint256) = 2
 MAKER_WAITS: constant(uint256) = 3
+# In the low bits; above them the lots that the open-interest cap leaves.
+CAPPED: constant(uint256) = 4
+# A market's word, above the roots of its two sides: price of the last fill 24 | how far the asks were
+# passed, price 24 and order id 40 | the bids, the same. Everything at a better price was passed, and at
+# this price everything up to that order.
+TRADE: constant(uint256) = tick_tree.SPARE
+PASSED: constant(uint256) = TRADE + 24
+PLACE: constant(uint256) = 2**64 - 1
 
 struct OpenOrder:
     order_id: uint256
@@ -112,15 +127,11 @@ event NonceRaised:
 clearinghouse: public(immutable(IClearinghouse))
 
 last_order_id: public(uint256)
-# Price of the last fill, ticks.
-last_trade: public(HashMap[uint256, uint256])
 # account -> nonce 32 | places taken 128 | order id of place 0, 40 | of place 1, 40
 _desks: HashMap[uint256, uint256]
 # account -> six order ids a word, from place 2 on
 _open: HashMap[uint256, HashMap[uint256, uint256]]
 _orders: HashMap[uint256, uint256]
-# level key -> head and tail of its queue
-_levels: HashMap[uint256, uint256]
 
 
 @deploy
@@ -205,9 +216,9 @@ def _place(
     is_coarse: bool = seat.mark < COARSE and staticcall IOracle(
         staticcall clearinghouse.oracle()
     ).is_coarse(market)
-    no_risk: bool = terms.halted or is_coarse or not seat.is_insured or not seat.is_fresh
+    no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh
     # Most orders need not know the position: its word is read only where it matters.
-    if reduce_only or no_risk or seat.is_capped:
+    if reduce_only or no_risk or is_coarse or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)
         if seat.is_capped:
             capped: uint256 = min(asked, closable) if reduce_only else asked
@@ -225,8 +236,9 @@ def _place(
     worth: uint256 = size * min(price, seat.mark)
     if not is_buy:
         worth = size * (max(price, seat.mark) if tif == IMMEDIATE_OR_CANCEL else price)
-    if worth < terms.min_notional:
-        # An order for all of a position is never too small: dust must find its way out.
+    if worth < terms.min_notional and not reduce_only:
+        # An order that only reduces is never too small, nor one for all of a position: dust must find
+        # its way out.
         assert size == self._closable(account, market, is_buy), "book: below minimum notional"
     # Passive orders may rest at any distance from the mark; what trades now may not, nor what would
     # rest where it gives more away than the band allows.
@@ -241,23 +253,40 @@ def _place(
 
     left: uint256 = size
     steps: uint256 = 0
+    passed: uint256 = 0
     maker_id: uint256 = 0
     if self._crosses(market, is_buy, limit):
-        maker_id = self._best_order(market, not is_buy)
-    for _: uint256 in range(MAX_STEPS):
-        if left == 0 or maker_id == 0:
+        if no_risk:
+            maker_id = self._first_not_passed(market, not is_buy)
+        else:
+            maker_id = self._best_order(market, not is_buy)
+    # Of the last order that was passed.
+    place: uint256 = 0
+    for _: uint256 in range(MAX_STEPS + MAX_PASSED):
+        if left == 0 or maker_id == 0 or steps == MAX_STEPS or passed == MAX_PASSED:
             break
         maker: order_codec.Order = order_codec.unpack(self._orders[maker_id])
         if (maker.price > limit) if is_buy else (maker.price < limit):
             break
-        steps += 1
         if maker.nonce != self._nonce(maker.account):
+            steps += 1
             self._drop(maker_id, maker, Reason.VOID)
+        elif (
+            no_risk
+            and not maker.reduce_only
+            and self._closable(maker.account, market, maker.is_buy) == 0
+        ):
+            # Left alone: a taker who only reduces must not sweep the book for free.
+            passed += 1
+            place = (maker.price << 40) | maker_id
         else:
-            left -= self._take(maker_id, maker, account, left, False)
+            steps += 1
+            left -= self._take(maker_id, maker, account, left, False, no_risk)
         # Not the best order again: one that was passed over is still there.
         if left != 0:
             maker_id = self._following(maker)
+    if place != 0:
+        self._set_passed(market, not is_buy, place)
     if left == 0:
         return 0, size
     if tif == IMMEDIATE_OR_CANCEL:
@@ -266,7 +295,7 @@ def _place(
     if limit != price or self._crosses(market, is_buy, price):
         # More to meet than one call may, orders beyond the band, or makers who may add no risk now.
         reason: Reason = Reason.PRICE_BAND
-        if steps == MAX_STEPS:
+        if steps == MAX_STEPS or passed == MAX_PASSED:
             reason = Reason.STEPS
         elif limit == price:
             reason = Reason.WAITING_MAKERS
@@ -446,7 +475,16 @@ def take(order_id: uint256, account: uint256, size: uint256) -> uint256:
     """
     self._require_liquidator()
     order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-    return self._take(order_id, order, account, size, True)
+    return self._take(order_id, order, account, size, True, False)
+
+
+@external
+def rewind(market: uint256):
+    """
+    @notice Clearinghouse only: a trade that this book did not see. Nobody counts as passed any more.
+    """
+    assert msg.sender == clearinghouse.address, "book: clearinghouse only"
+    tick_tree._roots[market] &= 2**PASSED - 1
 
 
 # --- Matching ------------------------------------------------------------------------------------
@@ -454,11 +492,19 @@ def take(order_id: uint256, account: uint256, size: uint256) -> uint256:
 
 @internal
 def _take(
-    maker_id: uint256, maker: order_codec.Order, taker: uint256, wanted: uint256, liquidated: bool
+    maker_id: uint256,
+    maker: order_codec.Order,
+    taker: uint256,
+    wanted: uint256,
+    liquidated: bool,
+    no_risk: bool,
 ) -> uint256:
+    """
+    @param no_risk The market takes none now: the maker trades as far as that closes its position.
+    """
     size: uint256 = min(wanted, maker.size)
     closable: uint256 = max_value(uint256)
-    if maker.reduce_only:
+    if maker.reduce_only or no_risk:
         closable = self._closable(maker.account, maker.market, maker.is_buy)
         size = min(size, closable)
         if size == 0:
@@ -467,9 +513,16 @@ def _take(
     outcome: uint256 = extcall clearinghouse.fill(
         maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
     )
+    if outcome & 255 == CAPPED:
+        # What both would open, or more than the cap leaves: as much as it leaves.
+        size = outcome >> 8
+        if size == 0:
+            return 0
+        outcome = extcall clearinghouse.fill(
+            maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
+        )
     if outcome == MAKER_WAITS and not liquidated:
-        # Left alone: a taker who only reduces must not sweep the book for free. A liquidation
-        # cannot wait until the market takes risk again.
+        # Left alone. A liquidation cannot wait until the market takes risk again.
         return 0
     if outcome != 0:
         self._drop(
@@ -482,7 +535,11 @@ def _take(
     else:
         maker.size = remaining
         self._orders[maker_id] = order_codec.pack(maker)
-    self.last_trade[maker.market] = maker.price
+    roots: uint256 = tick_tree._roots[maker.market] & ~((2**24 - 1) << TRADE)
+    if not no_risk:
+        # A position may have grown: who was passed before may have something to close now.
+        roots &= 2**PASSED - 1
+    tick_tree._roots[maker.market] = roots | (maker.price << TRADE)
     log Filled(
         order_id=maker_id,
         maker=maker.account,
@@ -493,7 +550,7 @@ def _take(
         size=size,
         remaining=remaining,
     )
-    if remaining != 0 and size == closable:
+    if remaining != 0 and maker.reduce_only and size == closable:
         # Its position is closed: what is left of the order would only stand in the way.
         self._drop(maker_id, maker, Reason.REDUCE_ONLY)
     return size
@@ -511,7 +568,7 @@ def _following(order: order_codec.Order) -> uint256:
     price: uint256 = tick_tree.beyond(key, order.price, order.is_buy)
     if price == max_value(uint256):
         return 0
-    return self._levels[(key << 24) | price] & order_codec.ID
+    return tick_tree.at(key, price)
 
 
 @view
@@ -524,16 +581,53 @@ def _best_order(market: uint256, is_buy: bool) -> uint256:
     price: uint256 = tick_tree.top(key, is_buy)
     if price == max_value(uint256):
         return 0
-    return self._levels[(key << 24) | price] & order_codec.ID
+    return tick_tree.at(key, price)
+
+
+@view
+@internal
+def _passed(market: uint256, is_buy: bool) -> (uint256, uint256):
+    """
+    @notice Price and order up to which a side was passed; price 0: not at all.
+    """
+    place: uint256 = tick_tree._roots[market] >> (PASSED + (64 if is_buy else 0))
+    return (place >> 40) & (2**24 - 1), place & order_codec.ID
+
+
+@internal
+def _set_passed(market: uint256, is_buy: bool, place: uint256):
+    offset: uint256 = PASSED + (64 if is_buy else 0)
+    tick_tree._roots[market] = (tick_tree._roots[market] & ~(PLACE << offset)) | (place << offset)
+
+
+@view
+@internal
+def _first_not_passed(market: uint256, is_buy: bool) -> uint256:
+    """
+    @notice The best order of a side that nobody has passed yet in a market without risk.
+    """
+    price: uint256 = 0
+    last: uint256 = 0
+    price, last = self._passed(market, is_buy)
+    if price == 0:
+        return self._best_order(market, is_buy)
+    # Ids are never used twice: if it is still there, it is where it was.
+    word: uint256 = self._orders[last]
+    if word != 0:
+        return self._following(order_codec.unpack(word))
+    key: uint256 = self._side(market, is_buy)
+    head: uint256 = tick_tree.at(key, price)
+    if head == 0:
+        price = tick_tree.beyond(key, price, is_buy)
+        if price != max_value(uint256):
+            head = tick_tree.at(key, price)
+    return head
 
 
 @view
 @internal
 def _crosses(market: uint256, is_buy: bool, price: uint256) -> bool:
-    best: uint256 = tick_tree.top(self._side(market, not is_buy), not is_buy)
-    if best == max_value(uint256):
-        return False
-    return best <= price if is_buy else best >= price
+    return tick_tree.reaches(self._side(market, not is_buy), price, not is_buy)
 
 
 @pure
@@ -565,9 +659,19 @@ def _rest(
     self._desks[account] = desk
 
     key: uint256 = self._side(market, is_buy)
-    level: uint256 = (key << 24) | price
-    queue: uint256 = self._levels[level]
-    tail: uint256 = queue >> 40
+    head: uint256 = tick_tree.at(key, price)
+    tail: uint256 = 0
+    if head == 0:
+        tick_tree.put(key, price, order_id)
+    else:
+        word: uint256 = self._orders[head]
+        tail = (word >> 168) & order_codec.ID
+        if tail == 0:
+            tail = head
+            word |= order_id << 208
+        else:
+            self._orders[tail] |= order_id << 208
+        self._orders[head] = (word & ~(order_codec.ID << 168)) | (order_id << 168)
     self._orders[order_id] = order_codec.pack(
         order_codec.Order(
             account=account,
@@ -582,12 +686,12 @@ def _rest(
             reduce_only=reduce_only,
         )
     )
-    if tail == 0:
-        self._levels[level] = order_id | (order_id << 40)
-        tick_tree.add(key, price)
-    else:
-        self._levels[level] = (queue & order_codec.ID) | (order_id << 40)
-        self._orders[tail] |= order_id << 208
+    edge: uint256 = 0
+    last: uint256 = 0
+    edge, last = self._passed(market, is_buy)
+    if edge != 0 and edge != price and (price > edge) == is_buy:
+        # In front of orders that were passed: it was not.
+        self._set_passed(market, is_buy, (price << 40) | tail)
     log OrderPlaced(
         order_id=order_id,
         account=account,
@@ -626,27 +730,30 @@ def _unlink(order_id: uint256, order: order_codec.Order):
     @notice Takes an order out of its queue, and its price out of the tree if the queue is empty.
     """
     key: uint256 = self._side(order.market, order.is_buy)
-    level: uint256 = (key << 24) | order.price
-    queue: uint256 = self._levels[level]
-    head: uint256 = queue & order_codec.ID
-    tail: uint256 = queue >> 40
-    if order.previous == 0:
-        head = order.next
+    head: uint256 = tick_tree.at(key, order.price)
+    self._orders[order_id] = 0
+    if order_id == head:
+        tick_tree.put(key, order.price, order.next)
+        if order.next != 0:
+            # The new head names the last one, unless that is itself.
+            last: uint256 = order.previous if order.previous != order.next else 0
+            self._set_previous(order.next, last)
     else:
         before: uint256 = self._orders[order.previous]
         self._orders[order.previous] = (before & ~(order_codec.ID << 208)) | (order.next << 208)
-    if order.next == 0:
-        tail = order.previous
-    else:
-        behind: uint256 = self._orders[order.next]
-        self._orders[order.next] = (behind & ~(order_codec.ID << 168)) | (order.previous << 168)
-    self._orders[order_id] = 0
+        if order.next != 0:
+            self._set_previous(order.next, order.previous)
+        else:
+            self._set_previous(head, order.previous if order.previous != head else 0)
     desk: uint256 = self._desks[order.account]
     if order.nonce == desk & (2**32 - 1):
         self._desks[order.account] = desk & ~(1 << (32 + order.slot))
-    self._levels[level] = head | (tail << 40)
-    if head == 0:
-        tick_tree.remove(key, order.price)
+
+
+@internal
+def _set_previous(order_id: uint256, previous: uint256):
+    word: uint256 = self._orders[order_id]
+    self._orders[order_id] = (word & ~(order_codec.ID << 168)) | (previous << 168)
 
 
 @view
@@ -663,6 +770,7 @@ def _require_liquidator():
 def best(market: uint256, is_buy: bool) -> uint256:
     """
     @notice The best price of a side in ticks, 0 if it is empty. Void orders are passed over.
+    @dev As `depth`: reverts rather than to call a side empty that it could not see to the end of.
     """
     levels: DynArray[IOrderBook.Level, MAX_DEPTH] = self._depth(market, is_buy, 1)
     return levels[0].price if len(levels) != 0 else 0
@@ -676,6 +784,8 @@ def depth(
     """
     @notice Price (ticks) and live size (lots) of up to `max_levels` (at most 100) levels, best
             first.
+    @dev Looks at 2,000 orders at most, void ones too. Reverts if they do not suffice: `purge` lets
+         anyone clear void ones away, and fewer levels ask for less.
     """
     return self._depth(market, is_buy, max_levels)
 
@@ -686,24 +796,48 @@ def _depth(
     market: uint256, is_buy: bool, max_levels: uint256
 ) -> DynArray[IOrderBook.Level, MAX_DEPTH]:
     levels: DynArray[IOrderBook.Level, MAX_DEPTH] = []
-    key: uint256 = self._side(market, is_buy)
-    price: uint256 = tick_tree.top(key, is_buy)
-    for _: uint256 in range(MAX_QUEUE):
-        if price == max_value(uint256) or len(levels) >= min(max_levels, MAX_DEPTH):
-            break
-        size: uint256 = 0
-        order_id: uint256 = self._levels[(key << 24) | price] & order_codec.ID
-        for __: uint256 in range(MAX_QUEUE):
-            if order_id == 0:
-                break
-            order: order_codec.Order = order_codec.unpack(self._orders[order_id])
-            if order.nonce == self._nonce(order.account):
-                size += order.size
-            order_id = order.next
-        if size != 0:
-            levels.append(IOrderBook.Level(price=price, size=size))
-        price = tick_tree.beyond(key, price, is_buy)
+    order_id: uint256 = self._best_order(market, is_buy)
+    size: uint256 = 0
+    for _: uint256 in range(MAX_SEEN):
+        if order_id == 0 or len(levels) >= min(max_levels, MAX_DEPTH):
+            return levels
+        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        if order.nonce == self._nonce(order.account):
+            size += order.size
+        if order.next == 0:
+            if size != 0:
+                levels.append(IOrderBook.Level(price=order.price, size=size))
+            size = 0
+        order_id = self._following(order)
+    # Nobody may take for the end what is only the end of the looking.
+    assert order_id == 0 or len(levels) >= min(max_levels, MAX_DEPTH), "book: purge it first"
     return levels
+
+
+@view
+@external
+def last_trade(market: uint256) -> uint256:
+    """
+    @notice Price of the last fill, ticks; 0 before the first.
+    """
+    return self._last_trade(market)
+
+
+@view
+@internal
+def _last_trade(market: uint256) -> uint256:
+    return (tick_tree._roots[market] >> TRADE) & (2**24 - 1)
+
+
+@view
+@external
+def passed(market: uint256, is_buy: bool) -> (uint256, uint256):
+    """
+    @notice How far the waiting orders of a side were passed while the market takes no risk: price
+            (0: not at all) and the last order there (0: none of this price). The next taker begins
+            behind it.
+    """
+    return self._passed(market, is_buy)
 
 
 @view
@@ -728,7 +862,7 @@ def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
     return IOrderBook.Quotes(
         best_bid=best_bid,
         best_ask=best_ask,
-        last_trade=self.last_trade[market],
+        last_trade=self._last_trade(market),
         impact_bid=impact_bid,
         impact_ask=impact_ask,
     )
@@ -737,21 +871,18 @@ def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
 @view
 @internal
 def _impact(market: uint256, is_buy: bool, notional: uint256) -> (uint256, uint256):
-    key: uint256 = self._side(market, is_buy)
-    price: uint256 = tick_tree.top(key, is_buy)
     best: uint256 = 0
     size: uint256 = 0
     quote: uint256 = 0
-    order_id: uint256 = 0
+    order_id: uint256 = self._best_order(market, is_buy)
     makers: DynArray[uint256, MAX_STEPS] = []
     # Of each maker: margin that no order counted so far needs, micro-USDC.
     free: DynArray[uint256, MAX_STEPS] = []
-    if price != max_value(uint256):
-        order_id = self._levels[(key << 24) | price] & order_codec.ID
     for _: uint256 in range(MAX_STEPS):
         if order_id == 0:
             break
         order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        price: uint256 = order.price
         if order.nonce == self._nonce(order.account) and not order.reduce_only:
             # The last order only as far as it is needed, rounded up to a lot.
             taken: uint256 = min(order.size, (notional - quote + price - 1) // price)
@@ -775,12 +906,7 @@ def _impact(market: uint256, is_buy: bool, notional: uint256) -> (uint256, uint2
                 quote += taken * price
                 if quote >= notional:
                     return best, quote // size if is_buy else (quote + size - 1) // size
-        order_id = order.next
-        if order_id == 0:
-            price = tick_tree.beyond(key, price, is_buy)
-            if price == max_value(uint256):
-                break
-            order_id = self._levels[(key << 24) | price] & order_codec.ID
+        order_id = self._following(order)
     # Not an empty side: one that void orders, or orders without margin, keep from being read.
     assert best != 0 or order_id == 0, "book: purge it first"
     return best, 0
@@ -833,7 +959,8 @@ def open_orders(account: uint256) -> DynArray[OpenOrder, MAX_OPEN]:
 def order(order_id: uint256) -> order_codec.Order:
     """
     @notice A resting order. Reverts if it has been filled or deleted; one that is void but not
-            deleted yet shows a `nonce` below its account's.
+            deleted yet shows a `nonce` below its account's. `previous` of the first in a queue is
+            the last, 0 if it is alone.
     """
     word: uint256 = self._orders[order_id]
     assert word != 0, "book: unknown order"

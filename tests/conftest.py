@@ -419,7 +419,7 @@ def move_mark(oracle: Any, reporter: Any, wait: Callable[[int], None]) -> Callab
 
 
 @pytest.fixture
-def accrue(oracle: Any, reporter: Any, chain: Any) -> Callable[..., ReceiptAPI]:
+def accrue(oracle: Any, owner: Any, reporter: Any, chain: Any) -> Callable[..., ReceiptAPI]:
     """Goes to the next full hour and begins an epoch there, at the oracle prices of before. Starts
     a minute into an hour that begins without funding and without samples, all prices fresh."""
 
@@ -427,8 +427,11 @@ def accrue(oracle: Any, reporter: Any, chain: Any) -> Callable[..., ReceiptAPI]:
         helpers.next_block_at(chain, timestamp)
         return oracle.update([oracle.oracle_price(m) for m in (X, Y)], sender=reporter)
 
-    # By then they were stale for hours, which accrues nothing.
+    # Stale when the hour ends, so that it accrues nothing.
+    usual = oracle.min_interval(), oracle.stale_after(), oracle.max_step()
+    oracle.set_parameters(usual[0], 60, usual[2], sender=owner)
     update((chain.blocks.head.timestamp // 3_600 + 3) * 3_600 + 60)
+    oracle.set_parameters(*usual, sender=owner)
     assert oracle.index(X) == oracle.index(Y) == 0
     return lambda: update((chain.blocks.head.timestamp // 3_600 + 1) * 3_600)
 

@@ -36,6 +36,11 @@ MAX_LEGS: Final = 8
 MAX_TIERS: Final = 5
 MAX_STEPS: Final = 64
 """Resting orders that one call meets at most, filled or not."""
+MAX_PASSED: Final = 512
+"""Waiting orders that one call passes at most, besides."""
+MAX_MIN_NOTIONAL: Final = 1_000 * 10**6
+MAX_SETTLEMENT_RATIO: Final = 2
+TIERS_DELAY: Final = 86_400
 MAX_LIQUIDATION_STEPS: Final = 256
 FIRST_PART: Final = 5
 MAX_LIMIT: Final = 2**100
@@ -716,17 +721,13 @@ class Oracle(Owned):
         return True
 
     def _begin_epoch(self, market: int, reported: int, at: int) -> None:
-        """Price, then funding of at most one hour, then mark. A market without news keeps price,
-        mark and previous mark; one whose price was stale as the hour ended accrues no funding."""
-        price = self.prices[market]
+        """Funding of at most one hour by the price before, then price and mark. A market without
+        news keeps them; one whose price was stale as the hour ended accrues no funding."""
+        price = self._accrue(market, self.prices[market])
         if reported:
-            price = price._replace(oracle=reported)
-            if at <= self.venue.now // HOUR * HOUR:
-                price = price._replace(priced_at=at)
-        price = self._accrue(market, price)
-        if reported:
-            mark = self._stepped(price.mark, self._target(market, price.oracle))
-            price = price._replace(priced_at=at, epoch=self.epoch, previous=price.mark, mark=mark)
+            mark = self._stepped(price.mark, self._target(market, reported))
+            price = price._replace(oracle=reported, priced_at=at, epoch=self.epoch)
+            price = price._replace(previous=price.mark, mark=mark)
         self.prices[market] = price
         self._log_price(market, reported != 0)
 
@@ -774,30 +775,44 @@ class Oracle(Owned):
         step = max(1, mark * self.max_step // PPM)
         return min(target, mark + step) if target > mark else max(target, mark - step, 1)
 
-    def _accrue(self, market: int, price: Price) -> Price:
-        """`price` with one hour's funding per lot long, 10^-9 micro-USDC, oracle price * hourly
-        rate, if an hour has ended since the last time and the price was fresh then."""
+    def with_due(self, market: int) -> Price:
+        """As stored, with the funding that is due: if an hour has ended since the last time and the
+        price was fresh when the first one did, one hour's per lot long, 10^-9 micro-USDC, oracle
+        price * hourly rate."""
+        price = self.prices[market]
         hour = self.venue.now // HOUR
         if hour == price.hour:
             return price
-        price = price._replace(hour=hour)
-        if hour * HOUR <= price.priced_at + price.stale_after:
-            rate = self.expected_rate(market)
+        if self._was_fresh(price):
+            rate = funding_per_hour(self._mean_premium(market))
             price = price._replace(funding=price.funding + price.oracle * rate)
+        return price._replace(hour=hour)
+
+    def _was_fresh(self, price: Price) -> bool:
+        """Whether it was fresh when the first hour ended that did not accrue yet."""
+        return (price.hour + 1) * HOUR <= price.priced_at + price.stale_after
+
+    def _accrue(self, market: int, price: Price) -> Price:
+        """What is due, written down; a new hour of samples begins."""
+        accrued = self.with_due(market)
+        if accrued.hour == price.hour:
+            return price
+        if self._was_fresh(price):
+            premium = self._mean_premium(market)
             self.log(
                 "FundingAccrued",
                 market=market,
-                premium=self._mean_premium(market),
-                rate=rate,
-                funding_index=price.funding,
+                premium=premium,
+                rate=funding_per_hour(premium),
+                funding_index=accrued.funding,
             )
         else:
             self.log("FundingForgone", market=market)
         self.samples[market] = self.samples[market]._replace(premium=0, seconds=0)
-        return price
+        return accrued
 
     def _accrue_now(self, market: int) -> None:
-        """What is due, before a parameter changes."""
+        """What is due, before something changes that it follows from."""
         self.prices[market] = self._accrue(market, self.prices[market])
 
     def _restamp(self, market: int) -> None:
@@ -813,13 +828,17 @@ class Oracle(Owned):
         return truncate(sample.premium, sample.seconds) if sample.seconds else 0
 
     def expected_rate(self, market: int) -> int:
-        """The hourly rate if the hour ended now, parts of 10^9; above 0 longs pay."""
+        """The hourly rate if the hour ended now, parts of 10^9; above 0 longs pay. Samples of an
+        hour that has ended say nothing about the next one."""
+        if self.with_due(market).hour != self.prices[market].hour:
+            return funding_per_hour(0)
         return funding_per_hour(self._mean_premium(market))
 
     def sample(self, sender: str, market: int) -> None:
         """Reads one book. It stands for the seconds since the last sample, at most 60; the first
         one stands for none. What it says counts up to 1% of the oracle price."""
         self._require_market(market)
+        self._accrue_now(market)
         sample, price = self.samples[market], self.prices[market].oracle
         require(self.venue.now > sample.at, "oracle: sampled already")
         quotes = self.venue.order_book.quotes(market, self.impact_notional[market])
@@ -853,8 +872,8 @@ class Oracle(Owned):
         return ema + truncate((distance - ema) * elapsed, elapsed + EMA_SECONDS)
 
     def read(self, market: int) -> Reading:
-        """Mark, freshness and index."""
-        price = self.prices[market]
+        """Mark, freshness and index, with the funding that is due."""
+        price = self.with_due(market)
         return Reading(price.mark, self._is_fresh(market), price.funding)
 
     def is_coarse(self, market: int) -> bool:
@@ -896,6 +915,7 @@ class Clearinghouse(Part):
     MAKER_REFUSED: Final = 1
     SAME_OWNER: Final = 2
     MAKER_WAITS: Final = 3
+    CAPPED: Final = 4
 
     def __init__(self, venue: Venue) -> None:
         super().__init__(venue)
@@ -1028,11 +1048,19 @@ class Clearinghouse(Part):
         taker_is_liquidated: bool,
     ) -> int:
         """Trades if margin allows it. A taker who fails is refused; then a maker who fails is not
-        filled. The liquidated side is exempt from margin check and fee. Fees are rounded up."""
+        filled. The liquidated side is exempt from margin check and fee. Fees are rounded up. CAPPED
+        plus 256 * lots: as many the cap leaves, which both would pass."""
         ledger = self.venue.ledger
         if ledger.accounts[taker].owner == ledger.accounts[maker].owner:
             return self.SAME_OWNER
         terms = self.terms[market]
+        already = ledger.open_interest[market]
+        if already + size > terms.cap:
+            room = max(terms.cap - already, 0)
+            room += closable(ledger.positions[taker, market].size, taker_buys)
+            room += closable(ledger.positions[maker, market].size, not taker_buys)
+            if size > room:
+                return self.CAPPED + 256 * room
         quote = size * price
         lots, money = (size, -quote) if taker_buys else (-size, quote)
         taker_fee = 0
@@ -1048,11 +1076,8 @@ class Clearinghouse(Part):
             return self.MAKER_WAITS if waits else self.MAKER_REFUSED
         ledger.charge_fee(taker, taker_fee)
         ledger.charge_fee(maker, maker_fee)
-        before = ledger.open_interest[market]
         buyer, seller = (taker, maker) if taker_buys else (maker, taker)
         self.exchange(market, buyer, seller, size, quote)
-        after = ledger.open_interest[market]
-        require(after <= before or after <= terms.cap, "clearinghouse: open interest cap")
         return self.FILLED
 
     def exchange(self, market: int, buyer: int, seller: int, size: int, quote: int) -> None:
@@ -1076,8 +1101,6 @@ class Clearinghouse(Part):
             return "margin: account is isolated"
         position = ledger.positions[account, market]
         before, after = position.size, position.size + size
-        if abs(after) > MAX_LOTS:
-            return "margin: position too large"
         margin = self.margin(account)
         mark, is_fresh, _ = self.read(market)
         equity = margin.equity + size * mark + quote
@@ -1195,6 +1218,8 @@ class OrderBook(Part):
         # Bit s is set while place s of an account's 128 is taken, and by which order.
         self.taken: Table[int, int] = self.table(0)
         self.places: Table[tuple[int, int], int] = self.table(0)
+        # How far a side was passed while the market took no risk: price (0: not at all), last id.
+        self.passed: Table[tuple[int, bool], tuple[int, int]] = self.table((0, 0))
         # (market, is_buy) -> price -> ids in the order of time. Void orders count until they are
         # met, for the best price too.
         self._sides: dict[tuple[int, bool], Table[int, tuple[int, ...]]] = {}
@@ -1266,12 +1291,13 @@ class OrderBook(Part):
             require(reading.is_fresh, STALE)
             coarse = self.venue.oracle.is_coarse(market)
             require(not coarse, "oracle: reduce only, a tick is more than the step")
-        # What trades at the market's price is worth the mark; an order for all of a position is
-        # never too small.
+        # What trades at the market's price is worth the mark; an order that only reduces, or for
+        # all of a position, is never too small.
         worth = size * min(price, reading.mark)
         if not is_buy:
             worth = size * (max(price, reading.mark) if tif == IMMEDIATE_OR_CANCEL else price)
-        require(size == room or worth >= terms.min_notional, "book: below minimum notional")
+        large = reduce_only or size == room or worth >= terms.min_notional
+        require(large, "book: below minimum notional")
         limit = min(price, worst_price) if is_buy else max(price, worst_price)
         if tif == POST_ONLY:
             require(limit == price, "book: price beyond the band")
@@ -1279,7 +1305,8 @@ class OrderBook(Part):
                 self._purge(market, not is_buy, MAX_STEPS, unbacked=True)
             require(not self._crosses(market, is_buy, price), "book: post only would trade")
             return self._rest(account, market, is_buy, price, size, reduce_only), 0
-        left, steps = self._match(account, market, is_buy, size, limit)
+        no_risk = terms.halted or ledger.uninsured != 0 or not reading.is_fresh
+        left, ran_out = self._match(account, market, is_buy, size, limit, no_risk)
         filled = size - left
         if left == 0:
             return 0, filled
@@ -1287,7 +1314,7 @@ class OrderBook(Part):
             return self._unfilled(account, market, left, IMMEDIATE), filled
         if limit != price or self._crosses(market, is_buy, price):
             reason = WAITING_MAKERS if limit == price else PRICE_BAND
-            if steps == MAX_STEPS:
+            if ran_out:
                 reason = STEPS
             return self._unfilled(account, market, left, reason), filled
         return self._rest(account, market, is_buy, price, left, reduce_only), filled
@@ -1321,33 +1348,52 @@ class OrderBook(Part):
         return edge_of_band(mark, is_buy, terms.band)
 
     def _match(
-        self, account: int, market: int, is_buy: bool, size: int, limit: int
-    ) -> tuple[int, int]:
-        """Meets up to 64 resting orders no worse than `limit`, each once. Returns lots left, orders
-        met."""
-        left, steps = size, 0
-        maker_id = self._first(market, not is_buy)
-        while left != 0 and steps < MAX_STEPS and maker_id != 0:
+        self, account: int, market: int, is_buy: bool, size: int, limit: int, no_risk: bool
+    ) -> tuple[int, bool]:
+        """Meets up to 64 resting orders no worse than `limit`, each once, and while the market
+        takes no risk passes up to 512 that have nothing to close: the next taker begins behind
+        them. Returns lots left, and whether it was stopped by either number."""
+        left, steps, passed = size, 0, 0
+        maker_id = self._first_not_passed(market, not is_buy, no_risk)
+        while left != 0 and steps < MAX_STEPS and passed < MAX_PASSED and maker_id != 0:
             maker = self.orders[maker_id]
             if maker.price > limit if is_buy else maker.price < limit:
                 break
-            steps += 1
             behind = self._behind(maker_id)
+            position = self.venue.ledger.positions[maker.account, market].size
             if self._is_void(maker):
+                steps += 1
                 self._drop(maker_id, VOID)
+            elif no_risk and not maker.reduce_only and not closable(position, maker.is_buy):
+                passed += 1
+                self.passed[market, maker.is_buy] = (maker.price, maker_id)
             else:
-                left -= self.take(maker_id, account, left, False)
+                steps += 1
+                left -= self.take(maker_id, account, left, False, no_risk)
             maker_id = behind
-        return left, steps
+        return left, steps == MAX_STEPS or passed == MAX_PASSED
 
-    def take(self, maker_id: int, taker: int, wanted: int, liquidated: bool) -> int:
+    def _first_not_passed(self, market: int, is_buy: bool, no_risk: bool) -> int:
+        """Where a taker begins."""
+        price, last = self.passed[market, is_buy]
+        if not no_risk or price == 0:
+            return self._first(market, is_buy)
+        if last in self.orders:
+            return self._behind(last)
+        side = self.side(market, is_buy)
+        left = [p for p in side if (p <= price if is_buy else p >= price)]
+        return side[max(left) if is_buy else min(left)][0] if left else 0
+
+    def take(
+        self, maker_id: int, taker: int, wanted: int, liquidated: bool, no_risk: bool = False
+    ) -> int:
         """Trades up to `wanted` lots against a live order; returns the lots. 0: it was dropped, or
-        passed over, as it would add risk while the market takes none; a liquidation drops it
-        then too."""
+        passed over, as it would add risk while the market takes none or pass the open-interest
+        cap; a liquidation drops it then too. With `no_risk` only what closes its position."""
         maker = self.orders[maker_id]
         size = min(wanted, maker.size)
         most: int | None = None
-        if maker.reduce_only:
+        if maker.reduce_only or no_risk:
             position = self.venue.ledger.positions[maker.account, maker.market]
             most = closable(position.size, maker.is_buy)
             size = min(size, most)
@@ -1357,6 +1403,13 @@ class OrderBook(Part):
         outcome = house.fill(
             maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
         )
+        if outcome % 256 == house.CAPPED:
+            size = outcome // 256
+            if size == 0:
+                return 0
+            outcome = house.fill(
+                maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
+            )
         if outcome == house.MAKER_WAITS and not liquidated:
             return 0
         if outcome == house.SAME_OWNER:
@@ -1368,6 +1421,10 @@ class OrderBook(Part):
         else:
             self.orders[maker_id] = maker._replace(size=maker.size - size)
         self.last_trade[maker.market] = maker.price
+        if not no_risk:
+            # A position may have grown: who was passed may have something to close now.
+            for is_buy in (True, False):
+                self.passed[maker.market, is_buy] = (0, 0)
         self.log(
             "Filled",
             order_id=maker_id,
@@ -1379,7 +1436,7 @@ class OrderBook(Part):
             size=size,
             remaining=maker.size - size,
         )
-        if size != maker.size and size == most:
+        if size != maker.size and maker.reduce_only and size == most:
             self._drop(maker_id, REDUCE_ONLY)
         return size
 
@@ -1487,7 +1544,11 @@ class OrderBook(Part):
         self.orders[order_id] = Order(
             account, market, is_buy, price, size, self.nonces[account], slot, reduce_only
         )
-        self.side(market, is_buy)[price] += (order_id,)
+        queue = self.side(market, is_buy)[price]
+        edge = self.passed[market, is_buy][0]
+        if edge not in (0, price) and (price > edge) == is_buy:
+            self.passed[market, is_buy] = (price, queue[-1] if queue else 0)
+        self.side(market, is_buy)[price] = (*queue, order_id)
         self.log(
             "OrderPlaced",
             order_id=order_id,
@@ -2049,6 +2110,11 @@ def is_far_gone(margin: Margin) -> bool:
     return 3 * margin.equity < 2 * margin.maintenance
 
 
+def leverage_above(tiers: Sequence[Tier], notional: int) -> int:
+    """Maximum leverage just above a notional."""
+    return [tier.leverage for tier in tiers if notional >= tier.bound][-1]
+
+
 # --- Parameters ----------------------------------------------------------------------------------
 
 
@@ -2060,6 +2126,8 @@ class Governor(Owned):
         self.owner = venue.owner
         self.guardian = venue.owner
         self.halted_at: Table[int, int] = self.table(0)
+        # Tiers that were announced, and from when on they may be applied.
+        self.announced: Table[int, tuple[tuple[Tier, ...], int]] = self.table(((), 0))
 
     def add_market(
         self, sender: str, symbol: str, size_decimals: int, max_leverage: int, min_notional: int
@@ -2083,7 +2151,8 @@ class Governor(Owned):
     def set_tiers(
         self, sender: str, market: int, bounds: Sequence[int], leverages: Sequence[int]
     ) -> None:
-        """Maximum leverage by notional: bounds rise from 0, leverages fall."""
+        """Maximum leverage by notional: bounds rise from 0, leverages fall. At once if no position
+        is open or nowhere less leverage is allowed than now, else announced for a day later."""
         self.require_owner(sender)
         self._require_market(market)
         self._set_tiers(market, bounds, leverages)
@@ -2101,13 +2170,35 @@ class Governor(Owned):
             if tiers:
                 below = tiers[-1]
                 require(leverage < below.leverage, malformed)
-                require(below.bound < bound < 2**90, malformed)
+                require(below.bound < bound < 2**57, malformed)
                 gap = bound * (below.leverage - leverage)
                 deduction = below.deduction + gap // (2 * leverage * below.leverage)
             tiers.append(Tier(bound, leverage, deduction))
-        above = 2 * leverages[0] * self.venue.oracle.max_step < PPM
+        self._require_above_step(leverages[0])
+        old = self.venue.clearinghouse.terms[market].tiers
+        if self.venue.ledger.open_interest[market] == 0 or all(
+            leverage_above(tiers, tier.bound) >= leverage_above(old, tier.bound)
+            for tier in (*tiers, *old)
+        ):
+            self._apply_tiers(market, tuple(tiers))
+            return
+        self.announced[market] = (tuple(tiers), self.venue.now + TIERS_DELAY)
+
+    def apply_tiers(self, sender: str, market: int) -> None:
+        """Anyone puts announced tiers in force, once they are due."""
+        tiers, due = self.announced[market]
+        require(due != 0, "governor: no tiers announced")
+        require(self.venue.now >= due, "governor: tiers not due")
+        self._apply_tiers(market, tiers)
+
+    def _apply_tiers(self, market: int, tiers: tuple[Tier, ...]) -> None:
+        self._require_above_step(tiers[0].leverage)
+        self.announced[market] = ((), 0)
+        self._change(market, tiers=tiers)
+
+    def _require_above_step(self, leverage: int) -> None:
+        above = 2 * leverage * self.venue.oracle.max_step < PPM
         require(above, "governor: maintenance not above the oracle's step")
-        self._change(market, tiers=tuple(tiers))
 
     def set_trading_terms(
         self,
@@ -2129,7 +2220,7 @@ class Governor(Owned):
     ) -> None:
         require(max(taker_fee, maker_fee) <= MAX_FEE, "governor: fee above 1%")
         require(band < PPM, "governor: band out of range")
-        require(min_notional < 2**64, "governor: minimum notional out of range")
+        require(min_notional <= MAX_MIN_NOTIONAL, "governor: minimum notional out of range")
         require(cap <= MAX_LOTS, "governor: cap out of range")
         self._change(
             market,
@@ -2177,6 +2268,12 @@ class Governor(Owned):
         require(halted_at != 0, "governor: market not halted")
         require(self.venue.now >= halted_at + DAY, "governor: not halted for long enough")
         require(1 <= price <= MAX_TICK, "governor: price out of range")
+        last = self.venue.oracle.prices[market]
+        require(
+            price * MAX_SETTLEMENT_RATIO >= min(last.mark, last.oracle)
+            and price <= max(last.mark, last.oracle) * MAX_SETTLEMENT_RATIO,
+            "governor: settlement far from the last price",
+        )
         house = self.venue.clearinghouse
         require(not house.terms[market].settled, "governor: market settled")
         self._change(market, settled=True, settlement=price)

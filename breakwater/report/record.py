@@ -237,7 +237,10 @@ class Recorder:
             else:
                 legs.pop(event.market, None)
             self._longs[event.market] += max(event.size, 0) - max(before, 0)
-        elif event.name == "PriceUpdated":
+            if event.size not in (0, before):
+                # Traded at the index with the hour that is due.
+                self._index[event.market] = event.funding_index
+        elif event.name in ("PriceUpdated", "FundingAccrued", "FundingSettled"):
             self._index[event.market] = event.funding_index
         elif event.name == "Deposited":
             self._flows[event.account] += event.amount

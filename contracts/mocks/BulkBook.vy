@@ -91,6 +91,11 @@ def cancel_all(account: uint256):
 
 
 @external
+def rewind(market: uint256):
+    pass
+
+
+@external
 def peek(market: uint256, is_buy: bool, max_steps: uint256) -> IOrderBook.Top:
     return empty(IOrderBook.Top)
 

@@ -2,12 +2,11 @@
 """
 @title order_codec
 @license AGPL-3.0-only
-@notice A resting order and a price level, each in one storage word: placing an order writes one
-        slot for the order and one for its level. Owns no storage.
+@notice A resting order in one storage word. A price level needs none of its own: the tree knows the
+        first order of its queue (`tick_tree`), and that one the last. Owns no storage.
 
             order   account 40 | market 8 | is_buy 1 | price 24 | size 63 | nonce 32 | previous 40
                     | next 40 | slot 7 | reduce_only 1
-            level   head 40 | tail 40          (order ids; 0: none)
 """
 
 
@@ -21,7 +20,7 @@ struct Order:
     size: uint256
     # The account's nonce when it was placed; the order is void once the account's is higher.
     nonce: uint256
-    # Neighbours in the queue of its price level; 0: none.
+    # Neighbours in the queue of its price level; 0: none. `previous` of the first one is the last one.
     previous: uint256
     next: uint256
     # Place among the account's open orders, 0 .. 127.

@@ -8,7 +8,8 @@
             settlement 24 | halted 1 | settled 1 | tiers 8 | leverage 8 | taker_fee 16 | maker_fee 16
             | band 24 | min_notional 64 | cap 64
 
-        A tier beyond the first is a word of its own: bound 96 | leverage 8 | deduction 96.
+        The tiers beyond the first are one word, 64 bits each, the second lowest: leverage 7 | bound 57;
+        0 where there is none.
 """
 
 # Open interest that no cap exceeds; keeps sums of sizes within the ledger's words.
@@ -32,14 +33,6 @@ struct Terms:
     min_notional: uint256
     # Open interest at which nobody's position grows any more, lots.
     cap: uint256
-
-
-struct Tier:
-    # Notional above which the tier applies, micro-USDC.
-    bound: uint256
-    leverage: uint256
-    # What keeps the requirement continuous at the bound, micro-USDC, rounded down.
-    deduction: uint256
 
 
 @pure
@@ -78,15 +71,26 @@ def unpack(word: uint256) -> Terms:
 
 @pure
 @internal
-def pack_tier(tier: Tier) -> uint256:
-    return tier.bound | (tier.leverage << 96) | (tier.deduction << 104)
+def leverage_above(first: uint256, tiers: uint256, notional: uint256) -> uint256:
+    """
+    @notice Maximum leverage just above a notional; `first` is that of the first tier.
+    """
+    leverage: uint256 = first
+    for i: uint256 in range(4):
+        bound: uint256 = self.bound_of(tiers, i)
+        if bound == 0 or notional < bound:
+            break
+        leverage = self.leverage_of(tiers, i)
+    return leverage
 
 
 @pure
 @internal
-def unpack_tier(word: uint256) -> Tier:
-    return Tier(
-        bound=word & (2**96 - 1),
-        leverage=(word >> 96) & 255,
-        deduction=(word >> 104) & (2**96 - 1),
-    )
+def bound_of(tiers: uint256, i: uint256) -> uint256:
+    return (tiers >> (64 * i + 7)) & (2**57 - 1)
+
+
+@pure
+@internal
+def leverage_of(tiers: uint256, i: uint256) -> uint256:
+    return (tiers >> (64 * i)) & 127

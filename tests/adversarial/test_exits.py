@@ -29,6 +29,11 @@ def _halted_for_a_day(bench: Bench, *prices: int) -> None:
         bench.govern("settle_market", market, price)
 
 
+def _without_funding(bench: Bench) -> None:
+    """The price is stale from now on when an hour ends, which then accrues nothing."""
+    bench.venue.oracle.send("set_parameters", 1, 2, 0, sender=bench.venue.owner)
+
+
 def _close(bench: Bench, name: str, market: int) -> None:
     """Anyone may."""
     bench.send("liquidator", "close_settled", "passer-by", bench.ids[name], market)
@@ -124,6 +129,7 @@ def _settled_with_a_loss(insurance: int = 0) -> Bench:
     bench.withdraw("counterparty", "999999999000")
     bench.hold("loser", 0, "10", "100", against="a")
     bench.trade("b", 0, -300, bench.prices[0], against="counterparty")
+    _without_funding(bench)
     _halted_for_a_day(bench, 800_000)
     assert bench.equity("loser") == -100 * 10**6
     bench.liquidate("loser")
@@ -176,6 +182,7 @@ def test_lots_of_an_estate_do_not_hold_up_a_settlement() -> None:
     bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
     bench.liquidate("bankrupt")
     assert bench.uninsured() == 50 * 10**6
+    _without_funding(bench)
     _halted_for_a_day(bench, 970_000)
     with pytest.raises(Reverted, match="clearinghouse: an estate"):
         bench.send("liquidator", "close_settled", "passer-by", bench.estate(0, True), 0)
@@ -221,10 +228,11 @@ def test_an_open_round_holds_up_no_settlement() -> None:
         ("set_tiers", (0, [0, 10], [10, 10]), "malformed tiers"),
         ("set_tiers", (0, [0, 10], [10, 20]), "malformed tiers"),
         ("set_tiers", (0, [0, 10, 10], [10, 5, 2]), "malformed tiers"),
+        ("set_tiers", (0, [0, 2**57], [10, 5]), "malformed tiers"),
         ("set_trading_terms", (0, 10_001, 0, 0, 0, 1), "fee above 1%"),
         ("set_trading_terms", (0, 0, 10_001, 0, 0, 1), "fee above 1%"),
         ("set_trading_terms", (0, 0, 0, 10**6, 0, 1), "band out of range"),
-        ("set_trading_terms", (0, 0, 0, 0, 2**64, 1), "minimum notional out of range"),
+        ("set_trading_terms", (0, 0, 0, 0, 10**9 + 1, 1), "minimum notional out of range"),
         ("set_trading_terms", (0, 0, 0, 0, 0, 2**54 + 1), "cap out of range"),
         ("set_fee_share", (10**6 + 1, 0), "share above 100%"),
         ("set_tiers", (1, [0], [1]), "unknown market"),
@@ -245,9 +253,9 @@ def test_the_owner_cannot_step_over_the_bounds(
         bench.venue.governor.send(method, *args, sender=bench.engine.actor("stranger"))
 
 
-@pytest.mark.parametrize("method", ["set_terms", "set_tier", "add_market", "open_settlement"])
+@pytest.mark.parametrize("method", ["set_terms", "set_tiers", "add_market", "open_settlement"])
 def test_only_the_governor_writes_terms(method: str) -> None:
     bench = Bench(MarketSpec("100"))
-    args = {"set_terms": (0, 0), "set_tier": (0, 0, 0), "add_market": (), "open_settlement": (0,)}
+    args = {"set_terms": (0, 0), "set_tiers": (0, 0), "add_market": (), "open_settlement": (0,)}
     with pytest.raises(Reverted, match="clearinghouse: governor only"):
         bench.venue.clearinghouse.send(method, *args[method], sender=bench.venue.owner)

@@ -73,6 +73,8 @@ class State:
     updated_at: int = 0
     orders: dict[int, Order] = field(default_factory=dict)
     last_order: int = 0
+    # How far a side was passed while the market took no risk: price and order.
+    passed: dict[tuple[int, bool], tuple[int, int]] = field(default_factory=dict)
     nonces: Counter[int] = field(default_factory=Counter)
     frozen: set[int] = field(default_factory=set)
     queue: list[tuple[int, bool]] = field(default_factory=list)
@@ -247,14 +249,35 @@ class Mirror:
             if not self.fresh:
                 raise Refused(STALE)
         left = size
+        no_risk = self.ledger.uninsured > 0 or not self.fresh
         # Each order is met once: one that is passed over stays where it is.
-        for number, maker in self.side(market, not is_buy)[:BOOK_STEPS]:
+        key = market, not is_buy
+        queue = self.side(*key)
+        edge, last = self.state.passed.get(key, (0, 0))
+        if no_risk and edge:
+            # The book remembers how far a side was passed: behind that order, or at its price.
+            queue = [
+                (number, maker)
+                for number, maker in queue
+                if (maker.price < edge if not is_buy else maker.price > edge)
+                or (maker.price == edge and (number > last or last not in self.state.orders))
+            ]
+        for number, maker in queue[:BOOK_STEPS]:
             if not left or (maker.price > price if is_buy else maker.price < price):
                 break
             if not self.live(maker):
                 del self.state.orders[number]
                 continue
-            left -= self._take(number, maker, account, left, False)
+            if no_risk and not self._closable(maker):
+                self.state.passed[key] = maker.price, number
+                reason = REDUCE_ONLY if self.fresh else STALE
+                self.reached[f"maker passed over: {reason.split(': ')[1]}"] += 1
+                continue
+            most = min(left, self._closable(maker)) if no_risk else left
+            filled = self._take(number, maker, account, most, False)
+            left -= filled
+            if filled and not no_risk:
+                self._rewind(market)
         # More than one call meets, or makers passed over: the rest may not rest above them.
         crosses = any(
             (order.price <= price if is_buy else order.price >= price)
@@ -263,10 +286,25 @@ class Mirror:
         if left and not ioc and crosses:
             self.reached["rest dropped"] += 1
         elif left and not ioc:
+            mine = market, is_buy
+            edge, _ = self.state.passed.get(mine, (0, 0))
+            if edge not in (0, price) and (price > edge) == is_buy:
+                same = [n for n, order in self.side(*mine) if order.price == price]
+                self.state.passed[mine] = price, same[-1] if same else 0
             self.state.last_order += 1
             self.state.orders[self.state.last_order] = Order(
                 account, market, is_buy, price, left, self.state.nonces[account]
             )
+
+    def _rewind(self, market: int) -> None:
+        """A position may have grown: nobody counts as passed any more."""
+        for is_buy in (True, False):
+            self.state.passed.pop((market, is_buy), None)
+
+    def _closable(self, order: Order) -> int:
+        """Lots of its maker's position that an order closes."""
+        held = self.ledger.position(order.account, order.market).size
+        return abs(held) if held and (held < 0) == order.is_buy else 0
 
     def cancel(self, caller: str, number: int) -> None:
         order = self.state.orders.get(number)
@@ -287,8 +325,6 @@ class Mirror:
         if market in self.state.frozen or self.is_frozen(account):
             return "clearinghouse: adl round open"
         old = self.ledger.position(account, market).size
-        if abs(old + size) > MAX_SIZE:
-            return "margin: position too large"
         if not waterfall.reduces(old, old + size):
             if not self.fresh:
                 return STALE
@@ -399,6 +435,7 @@ class Mirror:
                 return used, False, True
             filled = self._take(number, order, account, wanted, True)
             if filled:
+                self._rewind(market)
                 fill = selling.fill(filled, order.price)
                 self.reached["liquidation fill"] += 1
                 if fill.insurance:

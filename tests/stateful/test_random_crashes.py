@@ -27,7 +27,7 @@ from tests.stateful.mirror import TRANCHE, VAULT, Mirror
 LONG = os.environ.get("BREAKWATER_LONG") == "1"
 EPISODES = 1_500 if LONG else 50
 OPERATIONS = 90
-STALE_AFTER = 3_600
+STALE_AFTER = 200
 LEVERAGES = {0: 20, 1: 50}
 PRICES = {0: 1_000, 1: 300}
 
@@ -379,7 +379,7 @@ class Episode:
 
     def let_prices_age(self) -> None:
         """Past an hour that ends without a fresh price: no funding, which the mirror knows not."""
-        self.engine.wait(2 * STALE_AFTER)
+        self.engine.wait(3_600 - self.engine.timestamp % 3_600 + STALE_AFTER)
 
     def run(self) -> None:
         rules = [

@@ -429,15 +429,20 @@ class Twin:
             one(house, "funding_dust", market),
             one(house, "open_interest", market),
             one("order_book", "last_trade", market),
+            self.chain.read("order_book", "passed", market, 0),
+            self.chain.read("order_book", "passed", market, 1),
         )
         expected = (
-            tuple(self.model.oracle.prices[market]),
+            tuple(self.model.oracle.with_due(market)),
             ledger.pool[market],
             ledger.dust[market],
             ledger.open_interest[market],
             self.model.order_book.last_trade[market],
+            self.model.order_book.passed[market, False],
+            self.model.order_book.passed[market, True],
         )
-        self._same(what, f"{label}: price, pool, dust, open interest, trade", actual, expected)
+        which = f"{label}: price, pool, dust, open interest, trade, how far it was passed"
+        self._same(what, which, actual, expected)
 
     def _compare_order(self, what: str, order_id: int) -> None:
         order = self.model.order_book.orders.get(order_id)
@@ -547,6 +552,10 @@ class Twin:
         self._same(what, f"terms of market {market}", list(shown)[2:], expected)
         tiers = [tuple(tier) for tier in self.venue.governor.call("tiers", market)]
         self._same(what, f"tiers of market {market}", tiers, [tuple(t) for t in terms.tiers])
+        announced, due = self.venue.governor.call("announced_tiers", market)
+        actual_announced = tuple(tuple(tier) for tier in announced), due
+        expected_announced = self.model.governor.announced[market]
+        self._same(what, f"tiers to come of market {market}", actual_announced, expected_announced)
         one = self.chain.one
         actual = (
             one("governor", "halted_at", market),
@@ -638,6 +647,7 @@ class Traders:
             self.quick_pokes,
             self.old_sample,
             self.extreme_premium,
+            self.tighter_tiers,
         ]
         self._episodes = self._deck(episodes)
 
@@ -1110,7 +1120,7 @@ class Traders:
                 (10_001, 0, 0, 0, model.MAX_LOTS),
                 (0, 10_001, 0, 0, model.MAX_LOTS),
                 (0, 0, 10**6, 0, model.MAX_LOTS),
-                (0, 0, 0, 2**64, model.MAX_LOTS),
+                (0, 0, 0, model.MAX_MIN_NOTIONAL + 1, model.MAX_LOTS),
                 (0, 0, 0, 0, model.MAX_LOTS + 1),
             )
         ] + [
@@ -1123,7 +1133,7 @@ class Traders:
                 ([0, 5], [10]),
                 ([0, 5], [10, 10]),
                 ([0, 5, 5], [10, 9, 8]),
-                ([0, 2**90], [10, 9]),
+                ([0, 2**57], [10, 9]),
             )
         ]
         return [
@@ -1133,6 +1143,7 @@ class Traders:
             by_owner("governor", "add_market", "X", 7, 10, 0),
             by_owner("governor", "add_market", "X", 2, 10, 0),
             by_owner("governor", "resume", 1),
+            by_stranger("governor", "apply_tiers", MAIN),
             by_owner("governor", "settle_market", 1, 100),
             by_owner("governor", "halt", many),
             by_owner("governor", "set_tiers", many, [0], [10]),
@@ -1668,6 +1679,23 @@ class Traders:
             for market in range(2):
                 self.govern("set_tiers", market, [0], [min(most, model.MAX_LEVERAGE)])
 
+    def tighter_tiers(self) -> None:
+        """More margin a day after it was announced, by anyone; and less again at once."""
+        market = self.rng.randrange(MAIN - 1)
+        old = self.model.clearinghouse.terms[market].tiers
+        leverage = old[0].leverage
+        below = [0, self.rng.randrange(1, 2_000) * USDC]
+        self.govern("set_tiers", market, below, [leverage, 4])
+        self.do("governor", "apply_tiers", self.stranger, market)
+        if self.rng.random() < 0.5:
+            # Prices are stale by then, and fresh again at the next epoch.
+            self.twin.wait(model.DAY - self.rng.randrange(3))
+            self.do("governor", "apply_tiers", self.stranger, market)
+            self.refresh()
+            self.walk()
+        bounds, leverages = [tier.bound for tier in old], [tier.leverage for tier in old]
+        self.govern("set_tiers", market, bounds, leverages)
+
     def extreme_premium(self) -> None:
         """A book far from the oracle for an hour: funding at the most that samples may say."""
         market, is_buy = self.rng.randrange(MAIN - 1), self.rng.random() < 0.5
@@ -1709,7 +1737,7 @@ class Traders:
             ("freeze", (0, True), "clearinghouse: deleverager only"),
             ("add_market", (), "clearinghouse: governor only"),
             ("set_terms", (0, 0), "clearinghouse: governor only"),
-            ("set_tier", (0, 0, 0), "clearinghouse: governor only"),
+            ("set_tiers", (0, 0), "clearinghouse: governor only"),
             ("set_fee_share", (0, 0), "clearinghouse: governor only"),
             ("open_settlement", (0,), "clearinghouse: governor only"),
             ("wire", (who,) * 5, "clearinghouse: deployer only"),
@@ -1718,6 +1746,7 @@ class Traders:
         refuse(house, "wire", self.owner, (who,) * 5, "clearinghouse: already wired")
         refuse("order_book", "peek", who, (0, True, 5), "book: liquidator only")
         refuse("order_book", "take", who, (1, 2, 3), "book: liquidator only")
+        refuse("order_book", "rewind", who, (0,), "book: clearinghouse only")
         refuse("vault", "pay", who, (0, 3, 1), "vault: waterfall only")
         refuse("oracle", "pin", who, (0, True), "oracle: deleverager only")
         refuse("oracle", "wire", self.owner, (who, who, who), "oracle: already wired")
@@ -1740,9 +1769,9 @@ class Traders:
         self.govern("settle_market", market, self.mark(market))
         self.twin.wait(model.DAY)
         self.refresh()
-        for price in (0, 2**24, 2**30):
+        for price in (0, 2**24, 2**30, self.mark(market) // 3, self.mark(market) * 3):
             self.govern("settle_market", market, price)
-        price = min(model.MAX_TICK, self.mark(market) * 3)
+        price = min(model.MAX_TICK, self.mark(market) * 2)
         self.govern("settle_market", market, price)
         self.govern("settle_market", market, price)
         self.govern("resume", market)

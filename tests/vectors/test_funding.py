@@ -112,7 +112,7 @@ def test_two_hours_at_once_are_one() -> None:
 
 
 def test_no_funding_while_nobody_knew_the_price() -> None:
-    bench = Bench(MarketSpec("100"))
+    bench = Bench(MarketSpec("100"), stale_after=60)
     bench.engine.wait(2 * 3_600)
     bench.epoch()
     assert bench.venue.oracle.call("index", 0) == 0

@@ -74,7 +74,7 @@ def test_no_tiers_ask_for_more_than_half() -> None:
     taken = 0
     for _ in range(150):
         count = draw.randint(1, 5)
-        bounds = [0, *sorted(draw.randint(1, 10 ** draw.randint(1, 26)) for _ in range(count - 1))]
+        bounds = [0, *sorted(draw.randint(1, 10 ** draw.randint(1, 17)) for _ in range(count - 1))]
         leverages = [draw.randint(0, 105) for _ in range(count)]
         if draw.random() < 0.8:
             leverages.sort(reverse=True)

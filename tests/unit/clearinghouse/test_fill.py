@@ -22,6 +22,8 @@ from tests.helpers import (
 )
 
 POOR = 60 * USDC
+CAPPED = 4
+"""Plus 256 times the lots that the cap leaves."""
 
 
 @pytest.fixture
@@ -214,17 +216,17 @@ def test_at_most_eight_markets_an_account(bare: Any, oracle: Any, owner: Any) ->
     bare.fill(True, 1, 1_000, market=8)
 
 
-def test_a_position_beyond_the_largest_is_refused(
-    bare: Any, usdc: Any, maker: Any, trader: Any
-) -> None:
+def test_no_position_passes_the_largest(bare: Any, usdc: Any, maker: Any, trader: Any) -> None:
     for owner, account in ((maker, bare.maker), (trader, bare.trader)):
         usdc.mint(owner, 2**80, sender=owner)
         bare.house.deposit(account, 2**80, sender=owner)
     bare.fill(True, MAX_SIZE, X_PRICE)
-    assert bare.outcome(True, 1, X_PRICE, liquidated=True) == MAKER_REFUSED
-    assert bare.outcome(False, 1, X_PRICE, liquidated=True) == FILLED
-    with refused("margin: position too large"):
-        bare.fill(True, 1, X_PRICE, maker=bare.winner)
+    # Nobody's position is larger than the open interest, of which nothing is left to both.
+    assert bare.outcome(True, 1, X_PRICE) == CAPPED
+    assert bare.outcome(True, 1, X_PRICE, maker=bare.winner) == CAPPED
+    # Each closes all that it has, and nothing is left to open the other side.
+    assert bare.outcome(False, 1, X_PRICE) == FILLED
+    assert bare.outcome(False, MAX_SIZE + 1, X_PRICE, maker=bare.winner) == CAPPED + 256 * MAX_SIZE
 
 
 @pytest.mark.parametrize("role", ["owner", "stranger", "trader"])

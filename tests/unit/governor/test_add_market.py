@@ -101,7 +101,7 @@ def test_only_the_governor_asks_the_clearinghouse(
     for call in (
         lambda: house.add_market(sender=sender),
         lambda: house.set_terms(X, 1, sender=sender),
-        lambda: house.set_tier(X, 0, 1, sender=sender),
+        lambda: house.set_tiers(X, 1, sender=sender),
         lambda: house.set_fee_share(0, 0, sender=sender),
         lambda: house.open_settlement(X, sender=sender),
     ):

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import GTC, IOC, MAX_SIZE, USDC, X_PRICE, X, Y, args, refused
+from tests.helpers import GTC, IOC, MAX_SIZE, USDC, WAITING_MAKERS, X_PRICE, X, Y, args, refused
 
 INCREASE = "clearinghouse: cap: would increase the position"
 FLIP = "clearinghouse: cap: would flip the position"
 KEEN = "clearinghouse: cap: price too aggressive"
-CAP = "clearinghouse: open interest cap"
 
 
 @pytest.fixture
@@ -98,18 +97,20 @@ def test_a_fill_does_not_pass_it(
     set_terms(X, cap=100)
     place(winner_id, False, 70)
     place(trader_id, True, 70)
-    place(winner_id, False, 20)
+    place(winner_id, False, 40)
     place(maker_id, False, 20)
-    with refused(CAP):
-        place(trader_id, True, 40)
-    assert clearinghouse.open_interest(X) == 70
-    place(trader_id, True, 20)
-    with refused(CAP):
-        place(trader_id, True, 11)
-    place(trader_id, True, 10)
+    # As much as the cap leaves of the first, nothing of the second, and the rest cannot rest.
+    receipt = place(trader_id, True, 40)
+    assert [e["size"] for e in args(receipt, order_book.Filled)] == [30]
+    assert [(e["size"], e["reason"]) for e in args(receipt, order_book.Unfilled)] == [
+        (10, WAITING_MAKERS)
+    ]
+    assert not args(receipt, order_book.OrderCancelled)
     assert clearinghouse.open_interest(X) == 100
-    # the offer that is left may still be taken by who hands nothing new to the market
-    assert order_book.best(X, False) == X_PRICE
+    # the offers that are left may still be taken by who hands nothing new to the market
+    assert [tuple(level) for level in order_book.depth(X, False, 9)] == [(X_PRICE, 30)]
+    place(winner_id, True, 30, tif=IOC)
+    assert clearinghouse.open_interest(X) == 100
 
 
 def test_an_order_that_rested_before_trades_on_while_the_sum_stays(
@@ -141,6 +142,7 @@ def test_a_cap_of_nothing_closes_the_market_to_newcomers(
 
 def test_without_a_cap_there_is_still_a_largest_sum(
     clearinghouse: Any,
+    order_book: Any,
     usdc: Any,
     place: Any,
     maker: Any,
@@ -159,10 +161,9 @@ def test_without_a_cap_there_is_still_a_largest_sum(
     place(trader_id, True, MAX_SIZE)
     assert clearinghouse.open_interest(X) == MAX_SIZE
     place(winner_id, False, 100)
-    with refused("margin: position too large"):
-        place(trader_id, True, 100)
-    with refused(CAP):
-        place(other, True, 100)
+    for who in (trader_id, other):
+        assert not args(place(who, True, 100, tif=IOC), order_book.Filled)
+    assert clearinghouse.open_interest(X) == MAX_SIZE
 
 
 def test_a_liquidation_is_not_held_up_by_it(
