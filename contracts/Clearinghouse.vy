@@ -299,7 +299,7 @@ def open_isolated_account(market: uint256) -> uint256:
     """
     self._require_market(market)
     account: uint256 = self._open_account()
-    ledger._accounts[account] |= (market + 1) << 168
+    ledger._accounts[account] |= (market + 1) << 8
     log IsolatedTo(account=account, market=market)
     return account
 
@@ -325,7 +325,7 @@ def deposit(account: uint256, amount: uint256):
     assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
     assert not self._is_frozen(account), "clearinghouse: adl round open"
     ledger._credit(account, amount)
-    log Deposited(account=account, amount=amount, cash=ledger.cash[account])
+    log Deposited(account=account, amount=amount, cash=ledger._cash(account))
     self._file(account, MAX_MARKETS)
     self._pull(amount)
 
@@ -357,7 +357,7 @@ def withdraw(account: uint256, amount: uint256):
         account=account,
         amount=amount,
         paid=paid,
-        cash=ledger.cash[account],
+        cash=ledger._cash(account),
         uninsured=ledger.uninsured,
     )
     assert extcall token.transfer(
@@ -427,8 +427,8 @@ def sweep_fees():
         repaid=repaid,
         to_vault=to_vault,
         to_treasury=left - to_vault,
-        vault_cash=ledger.cash[self.vault_account],
-        treasury_cash=ledger.cash[treasury],
+        vault_cash=ledger._cash(self.vault_account),
+        treasury_cash=ledger._cash(treasury),
         uninsured=ledger.uninsured,
     )
 
@@ -507,7 +507,9 @@ def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, q
     is_fresh: bool = False
     index: int256 = 0
     mark, is_fresh, index = self._read(market, self.terms[market])
-    ledger._exchange(market, index, buyer, seller, size, quote)
+    ledger._exchange(
+        market, index, buyer, seller, size, quote, (self.frozen_markets >> market) & 1 == 1
+    )
     self._file(buyer, market)
     self._file(seller, market)
 
@@ -535,7 +537,7 @@ def _file(account: uint256, market: uint256):
     if active != 0 and active & (active - 1) == 0:
         leg = bits.lowest(active)
     extcall IRankingIndex(index).touch(
-        account, active, leg, ledger._positions[account][leg], ledger.cash[account]
+        account, active, leg, ledger._positions[account][leg], ledger._cash(account)
     )
 
 
@@ -646,7 +648,7 @@ def _initial(maintenance: uint256, notional: uint256, leverage: uint256) -> uint
 @internal
 def _margin(account: uint256) -> IClearinghouse.Margin:
     margin: IClearinghouse.Margin = empty(IClearinghouse.Margin)
-    margin.equity = ledger.cash[account]
+    margin.equity = ledger._cash(account)
     margin.is_fresh = True
     legs: uint256 = ledger._active(account)
     for _: uint256 in range(MAX_LEGS):
@@ -690,9 +692,9 @@ def _refusal(
          meet initial margin all the same). A flip adds risk.
     """
     whose: uint256 = ledger._accounts[account]
-    if ((whose >> 176) | (1 << market)) & self.frozen_markets != 0:
+    if (ledger._active_of(whose) | (1 << market)) & self.frozen_markets != 0:
         return "clearinghouse: adl round open"
-    isolated: uint256 = (whose >> 168) & 255
+    isolated: uint256 = (whose >> 8) & 255
     if isolated != 0 and isolated != market + 1:
         return "margin: account is isolated"
     position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
@@ -922,9 +924,9 @@ def seat(account: uint256, market: uint256) -> IClearinghouse.Seat:
     """
     seat: IClearinghouse.Seat = empty(IClearinghouse.Seat)
     whose: uint256 = ledger._accounts[account]
-    seat.owner = convert(whose & (2**160 - 1), address)
+    seat.owner = ledger._owner(account)
     seat.is_trader = ledger._is(account, ledger.Kind.TRADER)
-    seat.is_frozen = ((whose >> 176) | (1 << market)) & self.frozen_markets != 0
+    seat.is_frozen = (ledger._active_of(whose) | (1 << market)) & self.frozen_markets != 0
     seat.is_insured = ledger.uninsured == 0
     seat.terms = self.terms[market]
     cap: uint256 = risk_terms.unpack(seat.terms).cap
