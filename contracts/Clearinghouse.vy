@@ -159,6 +159,9 @@ settling: public(uint256)
 # Bit m is set while an ADL round works in market m: no trade there, and nobody with a position
 # there changes anywhere but by the round.
 frozen_markets: public(uint256)
+# Funding index 128, signed | mark 24 | market + 1 8 of the frozen market in which this transaction
+# has exchanged: there they are pinned, so one reading does. None after any freezing or thawing.
+_pinned: transient(uint256)
 
 
 @deploy
@@ -504,12 +507,14 @@ def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, q
     @dev The ledger's primitive at the market's funding index of this moment.
     """
     mark: uint256 = 0
-    is_fresh: bool = False
     index: int256 = 0
-    mark, is_fresh, index = self._read(market, self.terms[market])
-    ledger._exchange(
-        market, index, buyer, seller, size, quote, (self.frozen_markets >> market) & 1 == 1
-    )
+    mark, index = self._prices(market)
+    in_round: bool = (self.frozen_markets >> market) & 1 == 1
+    if in_round:
+        self._pinned = (
+            (convert(convert(index, bytes32), uint256) << 128) | (mark << 8) | (market + 1)
+        )
+    ledger._exchange(market, index, buyer, seller, size, quote, in_round)
     self._file(buyer, market)
     self._file(seller, market)
 
@@ -590,6 +595,7 @@ def freeze(market: uint256, frozen: bool):
     @notice Deleverager only: stops all but the round in a market, or lets it go on.
     """
     assert msg.sender == self.deleverager, "clearinghouse: deleverager only"
+    self._pinned = 0
     if frozen:
         self.frozen_markets |= 1 << market
     else:
@@ -615,6 +621,22 @@ def _read(market: uint256, word: uint256) -> (uint256, bool, int256):
     if (word >> 25) & 1 == 1:
         return word & (2**24 - 1), True, self.settlement_index[market]
     return mark, is_fresh, index
+
+
+@view
+@internal
+def _prices(market: uint256) -> (uint256, int256):
+    """
+    @notice Mark and funding index; in a round what its first exchange has read.
+    """
+    pinned: uint256 = self._pinned
+    if pinned & 255 == market + 1:
+        return (pinned >> 8) & (2**24 - 1), ledger._cash_of(pinned)
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = self._read(market, self.terms[market])
+    return mark, index
 
 
 @view
@@ -872,9 +894,8 @@ def mark(market: uint256) -> uint256:
     @notice The mark that margin is computed at, ticks: the oracle's, or the settlement price.
     """
     mark: uint256 = 0
-    is_fresh: bool = False
     index: int256 = 0
-    mark, is_fresh, index = self._read(market, self.terms[market])
+    mark, index = self._prices(market)
     return mark
 
 
@@ -912,6 +933,37 @@ def estate(market: uint256, is_long: bool) -> uint256:
     @notice The account that holds what was wound up on one side of a market.
     """
     return self._estates[market][is_long]
+
+
+@view
+@external
+def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
+    """
+    @notice All that a winner of an ADL round is judged by, in one call.
+    """
+    word: uint256 = ledger._accounts[account]
+    position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
+    stake: IClearinghouse.Stake = IClearinghouse.Stake(
+        is_trader=word & 255 == convert(ledger.Kind.TRADER, uint256),
+        size=position.size,
+        quote=position.quote,
+        cash=ledger._cash_of(word),
+        equity=0,
+        estate=self._estates[market][position.size < 0],
+    )
+    if ledger._active_of(word) == 1 << market:
+        mark: uint256 = 0
+        index: int256 = 0
+        mark, index = self._prices(market)
+        stake.equity = (
+            stake.cash
+            + position.size * convert(mark, int256)
+            + position.quote
+            - ledger._funding_owed(position, index)
+        )
+    else:
+        stake.equity = self._margin(account).equity
+    return stake
 
 
 @view

@@ -375,11 +375,9 @@ def _refile(
             leaves_empty = moved >= EMPTY
             if not leaves_empty:
                 self._holders[market][side][holder] = moved
-                other: position_codec.Packed = position_codec.unpack(
-                    self._positions[moved][market]
+                self._positions[moved][market] = position_codec.with_holder(
+                    self._positions[moved][market], holder
                 )
-                other.holder = holder
-                self._positions[moved][market] = position_codec.pack(other)
         if leaves_empty:
             self._holders[market][side][holder] = EMPTY | ((interest >> (offset + 80)) & PLACE)
             interest = (interest & ~(PLACE << (offset + 80))) | ((holder + 1) << (offset + 80))
