@@ -174,11 +174,11 @@ _hand: transient(Candidate[MAX_IN_HEAP])
 @deploy
 def __init__(clearinghouse_: address, oracle_: address):
     """
-    @notice Limits to begin with: 300 opened, a slack of a quarter.
+    @notice Limits to begin with: 1,500 opened, a slack of a quarter.
     """
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
-    self._set_limits(300, ONE // 4)
+    self._set_limits(1_500, ONE // 4)
 
 
 @external
