@@ -102,7 +102,9 @@ class Crowd:
     def holders(self, market: int, is_long: bool) -> list[ranking.Holder]:
         """Everyone on a side, from chain state."""
         count = self.house.call("holder_count", market, is_long)
-        ids = [self.house.call("holder_at", market, is_long, i) for i in range(count)]
+        places = (self.house.call("holder_at", market, is_long, i) for i in range(count))
+        # A round leaves empty places.
+        ids = [account for account in places if account]
         return [
             ranking.Holder(row.account, position.size, position.quote, row.equity)
             for row, position in zip(

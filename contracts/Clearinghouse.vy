@@ -171,6 +171,9 @@ settling: public(uint256)
 # Bit m is set while an ADL round works in market m: no trade there, and nobody with a position
 # there changes anywhere but by the round.
 frozen_markets: public(uint256)
+# Funding index 128, signed | mark 24 | market + 1 8 of the frozen market in which this transaction
+# has exchanged: there they are pinned, so one reading does. None after any freezing or thawing.
+_pinned: transient(uint256)
 
 
 @deploy
@@ -311,7 +314,7 @@ def open_isolated_account(market: uint256) -> uint256:
     """
     self._require_market(market)
     account: uint256 = self._open_account()
-    ledger._accounts[account] |= (market + 1) << 168
+    ledger._accounts[account] |= (market + 1) << 8
     log IsolatedTo(account=account, market=market)
     return account
 
@@ -337,7 +340,7 @@ def deposit(account: uint256, amount: uint256):
     assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
     assert not self._is_frozen(account), "clearinghouse: adl round open"
     ledger._credit(account, amount)
-    log Deposited(account=account, amount=amount, cash=ledger.cash[account])
+    log Deposited(account=account, amount=amount, cash=ledger._cash(account))
     self._file(account, MAX_MARKETS)
     self._pull(amount)
 
@@ -369,7 +372,7 @@ def withdraw(account: uint256, amount: uint256):
         account=account,
         amount=amount,
         paid=paid,
-        cash=ledger.cash[account],
+        cash=ledger._cash(account),
         uninsured=ledger.uninsured,
     )
     assert extcall token.transfer(
@@ -439,8 +442,8 @@ def sweep_fees():
         repaid=repaid,
         to_vault=to_vault,
         to_treasury=left - to_vault,
-        vault_cash=ledger.cash[self.vault_account],
-        treasury_cash=ledger.cash[treasury],
+        vault_cash=ledger._cash(self.vault_account),
+        treasury_cash=ledger._cash(treasury),
         uninsured=ledger.uninsured,
     )
 
@@ -529,10 +532,14 @@ def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, q
     @dev The ledger's primitive at the market's funding index of this moment.
     """
     mark: uint256 = 0
-    is_fresh: bool = False
     index: int256 = 0
-    mark, is_fresh, index = self._read(market, self.terms[market])
-    ledger._exchange(market, index, buyer, seller, size, quote)
+    mark, index = self._prices(market)
+    in_round: bool = (self.frozen_markets >> market) & 1 == 1
+    if in_round:
+        self._pinned = (
+            (convert(convert(index, bytes32), uint256) << 128) | (mark << 8) | (market + 1)
+        )
+    ledger._exchange(market, index, buyer, seller, size, quote, in_round)
     self._file(buyer, market)
     self._file(seller, market)
 
@@ -560,7 +567,7 @@ def _file(account: uint256, market: uint256):
     if active != 0 and active & (active - 1) == 0:
         leg = bits.lowest(active)
     extcall IRankingIndex(index).touch(
-        account, active, leg, ledger._positions[account][leg], ledger.cash[account]
+        account, active, leg, ledger._positions[account][leg], ledger._cash(account)
     )
 
 
@@ -613,6 +620,7 @@ def freeze(market: uint256, frozen: bool):
     @notice Deleverager only: stops all but the round in a market, or lets it go on.
     """
     assert msg.sender == self.deleverager, "clearinghouse: deleverager only"
+    self._pinned = 0
     if frozen:
         self.frozen_markets |= 1 << market
     else:
@@ -648,6 +656,22 @@ def _look(market: uint256) -> Reading:
     leg.word = self.terms[market]
     leg.mark, leg.is_fresh, leg.index = self._read(market, leg.word)
     return leg
+
+
+@view
+@internal
+def _prices(market: uint256) -> (uint256, int256):
+    """
+    @notice Mark and funding index; in a round what its first exchange has read.
+    """
+    pinned: uint256 = self._pinned
+    if pinned & 255 == market + 1:
+        return (pinned >> 8) & (2**24 - 1), ledger._cash_of(pinned)
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = self._read(market, self.terms[market])
+    return mark, index
 
 
 @view
@@ -706,8 +730,8 @@ def _margins(
     """
     first: IClearinghouse.Margin = empty(IClearinghouse.Margin)
     second: IClearinghouse.Margin = empty(IClearinghouse.Margin)
-    first.equity = ledger.cash[one]
-    second.equity = ledger.cash[other]
+    first.equity = ledger._cash(one)
+    second.equity = ledger._cash(other)
     first.is_fresh = True
     second.is_fresh = True
     mine: uint256 = ledger._active(one)
@@ -781,9 +805,9 @@ def _refusal(
          meet initial margin all the same). A flip adds risk.
     """
     whose: uint256 = ledger._accounts[account]
-    if ((whose >> 176) | (1 << leg.market)) & self.frozen_markets != 0:
+    if (ledger._active_of(whose) | (1 << leg.market)) & self.frozen_markets != 0:
         return "clearinghouse: adl round open"
-    isolated: uint256 = (whose >> 168) & 255
+    isolated: uint256 = (whose >> 8) & 255
     if isolated != 0 and isolated != leg.market + 1:
         return "margin: account is isolated"
     position: position_codec.Packed = position_codec.unpack(
@@ -956,9 +980,8 @@ def mark(market: uint256) -> uint256:
     @notice The mark that margin is computed at, ticks: the oracle's, or the settlement price.
     """
     mark: uint256 = 0
-    is_fresh: bool = False
     index: int256 = 0
-    mark, is_fresh, index = self._read(market, self.terms[market])
+    mark, index = self._prices(market)
     return mark
 
 
@@ -1000,6 +1023,37 @@ def estate(market: uint256, is_long: bool) -> uint256:
 
 @view
 @external
+def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
+    """
+    @notice All that a winner of an ADL round is judged by, in one call.
+    """
+    word: uint256 = ledger._accounts[account]
+    position: position_codec.Packed = position_codec.unpack(ledger._positions[account][market])
+    stake: IClearinghouse.Stake = IClearinghouse.Stake(
+        is_trader=word & 255 == convert(ledger.Kind.TRADER, uint256),
+        size=position.size,
+        quote=position.quote,
+        cash=ledger._cash_of(word),
+        equity=0,
+        estate=self._estates[market][position.size < 0],
+    )
+    if ledger._active_of(word) == 1 << market:
+        mark: uint256 = 0
+        index: int256 = 0
+        mark, index = self._prices(market)
+        stake.equity = (
+            stake.cash
+            + position.size * convert(mark, int256)
+            + position.quote
+            - ledger._funding_owed(position, index)
+        )
+    else:
+        stake.equity = self._margin(account).equity
+    return stake
+
+
+@view
+@external
 def seat(account: uint256, market: uint256) -> IClearinghouse.Seat:
     """
     @notice All that the order book must know before it takes an order, in one call. The mark is the
@@ -1008,9 +1062,9 @@ def seat(account: uint256, market: uint256) -> IClearinghouse.Seat:
     """
     seat: IClearinghouse.Seat = empty(IClearinghouse.Seat)
     whose: uint256 = ledger._accounts[account]
-    seat.owner = convert(whose & (2**160 - 1), address)
+    seat.owner = ledger._owner(account)
     seat.is_trader = ledger._is(account, ledger.Kind.TRADER)
-    seat.is_frozen = ((whose >> 176) | (1 << market)) & self.frozen_markets != 0
+    seat.is_frozen = (ledger._active_of(whose) | (1 << market)) & self.frozen_markets != 0
     seat.is_insured = ledger.uninsured == 0
     seat.terms = self.terms[market]
     cap: uint256 = risk_terms.unpack(seat.terms).cap

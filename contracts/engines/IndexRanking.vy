@@ -11,7 +11,7 @@
                        its (market, side)
             opened     looked at in this search: its score taken from live state, kept in hand
             bound      no account of an unopened bucket has a higher score
-            step       one account opened, or one bucket or cell of buckets
+            step       one account opened, or one cell of buckets
             exact      the account handed out precedes everyone else who is eligible
 
         A search opens the bucket with the highest bound until the best in hand is strictly above
@@ -61,6 +61,8 @@ KEPT: constant(uint256) = 32
 MAX_TURNS: constant(uint256) = 8_192
 # Cells opened and buckets passed again in one call; beyond, every holder is opened.
 MAX_SKIPS: constant(uint256) = 400
+# Far more than the steps of one transaction can put into a heap.
+MAX_IN_HEAP: constant(uint256) = 2**16
 # In the header: every holder is opened.
 WIDE: constant(uint256) = 2**95
 ONE: constant(uint256) = 10**18
@@ -140,6 +142,12 @@ _saved: HashMap[uint256, uint256]
 
 # --- The search at work.
 _live: transient(uint256)
+# Who has been seen to be the deleverager.
+_asker: transient(address)
+# Formula, limit and p' of the search.
+_formula: transient(uint256)
+_limit: transient(uint256)
+_equity_mark: transient(int256)
 # True if some of it is from an earlier transaction: then what is in hand is weighed again.
 _resumed: transient(bool)
 _opened: transient(uint256)
@@ -156,21 +164,21 @@ _handed: transient(uint256)
 _index: transient(int256)
 _left_out: transient(Candidate)
 _wait_count: transient(uint256)
-_waiting: transient(HashMap[uint256, uint256])
+_waiting: transient(uint256[MAX_IN_HEAP])
 # What is left to open of a cell (bands), and of a band of a cell (ticks).
 _rest: transient(HashMap[uint256, uint256])
 _hand_count: transient(uint256)
-_hand: transient(HashMap[uint256, Candidate])
+_hand: transient(Candidate[MAX_IN_HEAP])
 
 
 @deploy
 def __init__(clearinghouse_: address, oracle_: address):
     """
-    @notice Limits to begin with: 300 opened, a slack of a quarter.
+    @notice Limits to begin with: 1,500 opened, a slack of a quarter.
     """
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
-    self._set_limits(300, ONE // 4)
+    self._set_limits(1_500, ONE // 4)
 
 
 @external
@@ -437,7 +445,11 @@ def begin(query: IRanking.Query):
     )
     if goes_on:
         search: Search = self._search()
-        if self._live != nonce:
+        if self._live == nonce:
+            # The close price is this lot's.
+            search.prices.limit = self._limit_of(search)
+            self._limit = search.prices.limit
+        else:
             self._resume(search)
         # Of those handed out only the last one can have something left.
         if self._handed != NOBODY:
@@ -459,24 +471,34 @@ def next(max_steps: uint256) -> IRanking.Pick:
     moved: bool = False
     limit: uint256 = self.max_open
     for _: uint256 in range(MAX_TURNS):
-        # The bucket at work, and who is apart, are unopened until they are done with.
+        # The bucket at work, and who is apart, are unopened until they are done with. While they
+        # are nobody in hand is above their bound, so only the slack could let one go.
+        place: uint256 = 0
+        if apart != 0:
+            place = self._apart_next
+        account: uint256 = self._next
         bound: uint256 = 0
-        if self._apart_next < apart:
+        top: uint256 = 0
+        look: bool = False
+        if place < apart:
             bound = rank_grid.INFINITE
-        elif self._next != NOBODY:
+        elif account != NOBODY:
             bound = self._last >> 64
-        elif self._wait_count != 0:
-            bound = self._waiting[0] >> 64
-        # 2: exactly, 1: within slack.
-        proof: uint256 = 0
-        if self._hand_count != 0:
+            look = self._opened >= limit
+        else:
+            if self._wait_count != 0:
+                top = self._waiting[0]
+                bound = top >> 64
+            look = True
+        if look and self._hand_count != 0:
             best: Candidate = self._hand[0]
-            proof = self._proof(best, bound)
+            # 2: exactly, 1: within slack.
+            proof: uint256 = self._proof(best, bound)
             if proof == 2 or (proof == 1 and self._opened >= limit):
-                account: uint256 = ID - (best.tie & ID)
+                winner: uint256 = ID - (best.tie & ID)
                 self._pop_hand()
-                if self._resumed or self._nodes[account] == 0:
-                    now: Candidate = self._weigh(search, account)
+                if self._resumed or self._nodes[winner] == 0:
+                    now: Candidate = self._weigh(search, winner)
                     if now.tie == 0:
                         continue
                     if self._precedes(best, now):
@@ -488,11 +510,11 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 )
                 if proof == 2:
                     self._opened = 0
-                self._handed = account
+                self._handed = winner
                 if max_steps - min(steps, max_steps) <= 1:
                     self._save(search)
                 return IRanking.Pick(
-                    account=account,
+                    account=winner,
                     size=max_value(uint256),
                     score=best.score,
                     pnl=convert(best.tie >> 64, int256) - 2**128,
@@ -511,10 +533,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
         # Cells that were opened are not written down: a call that came no further goes on.
         if steps >= max_steps and (moved or max_steps == 0):
             break
-        if self._apart_next < apart:
+        if place < apart:
             moved = True
             steps += 1
-            place: uint256 = self._apart_next
             self._apart_next = place + 1
             if self._wide:
                 self._open(
@@ -525,24 +546,25 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 )
             else:
                 self._open(search, self._apart[search.side][place])
-        elif self._next != NOBODY:
+        elif account != NOBODY:
             moved = True
             steps += 1
-            self._open_next(search)
+            self._open_next(search, account)
         elif skips == MAX_SKIPS:
             self._wide = True
             self._restart(search)
             apart = self._outside(search)
         else:
-            # Where the search was before costs no step: else it might never come further.
-            top: uint256 = self._waiting[0]
-            if top < self._passed:
-                steps += 1
-            if top < self._passed and (top & ID) >> 32 == BUCKET:
+            # A bucket has someone in it, whose opening is the step. Where the search was before costs
+            # none either: else it might never come further.
+            passed: uint256 = self._passed
+            if (top & ID) >> 32 == BUCKET and top < passed:
                 moved = True
             else:
                 skips += 1
-            self._advance(search)
+                if top < passed:
+                    steps += 1
+            self._advance(search, top, passed)
     self._save(search)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
@@ -584,11 +606,10 @@ def _proof(best: Candidate, bound: uint256) -> uint256:
 
 
 @internal
-def _open_next(search: Search):
+def _open_next(search: Search, account: uint256):
     """
     @notice Opens the next account of the bucket at work.
     """
-    account: uint256 = self._next
     node: uint256 = self._nodes[account]
     bucket: uint256 = self._bucket(search, self._last) + 1
     if node >> 128 != bucket:
@@ -608,19 +629,18 @@ def _open(search: Search, account: uint256):
 
 
 @internal
-def _advance(search: Search):
+def _advance(search: Search, top: uint256, passed: uint256):
     """
     @notice Takes the top of what waits: a bucket becomes the one at work, a cell gives its next
             band. Its place is taken by what is left of it.
     """
-    top: uint256 = self._waiting[0]
     code: uint256 = top & ID
     cell: uint256 = (code >> 16) & 255
     if code >> 32 == BUCKET:
         key: uint256 = self._bucket(search, code)
         ticks: uint256 = self._rest[key >> 8] & ~(1 << (key & 255))
         self._replace_top(self._best_bucket(search, cell, (code >> 8) & 255, ticks))
-        if top < self._passed:
+        if top < passed:
             self._last = top
             self._next = self._buckets[key] >> 64
         return
@@ -734,6 +754,9 @@ def _resume(search: Search):
     )
     self._restart(search)
     self._live = search.nonce
+    self._formula = search.prices.formula
+    self._limit = search.prices.limit
+    self._equity_mark = search.prices.equity_mark
     self._opened = 0
     self._handed = NOBODY
     if not self._resumed:
@@ -828,36 +851,46 @@ def _search() -> Search:
     terms: uint256 = self._terms
     search: Search = empty(Search)
     search.market = (query >> 88) & 255
+    search.side = (query >> 87) & 511
     search.prices.is_long = (query >> 87) & 1 == 1
-    search.side = 2 * search.market + (1 if search.prices.is_long else 0)
     search.mark = (query >> 63) & (2**24 - 1)
     search.score = convert(query >> 96, address)
     search.numerator = terms >> 160
     search.denominator = (terms >> 96) & ID
     search.size = (terms >> 32) & ID
     search.nonce = terms & (2**32 - 1)
+    search.prices.mark = search.mark << 8
     if self._live == search.nonce:
         search.index = self._index
-    else:
-        mark: uint256 = 0
-        is_fresh: bool = False
-        mark, is_fresh, search.index = staticcall oracle.read(search.market)
+        search.prices.formula = self._formula
+        search.prices.limit = self._limit
+        search.prices.equity_mark = self._equity_mark
+        return search
+    mark: uint256 = 0
+    is_fresh: bool = False
+    mark, is_fresh, search.index = staticcall oracle.read(search.market)
     search.prices.formula = self.formula[search.score]
-    search.prices.mark = search.mark * 256
-    # p' is rounded against the winner: down for a long, up for a short. The limit outward.
+    search.prices.limit = self._limit_of(search)
+    # p' is rounded against the winner: down for a long, up for a short.
     exact: int256 = convert(search.mark, int256) * 2**24 * SCALE - search.index * 2**24
     search.prices.equity_mark = exact // SCALE
     if search.prices.is_long:
-        search.prices.limit = (
-            search.numerator * 256 + search.denominator - 1
-        ) // search.denominator
         if search.prices.equity_mark * SCALE > exact:
             search.prices.equity_mark -= 1
-    else:
-        search.prices.limit = search.numerator * 256 // search.denominator
-        if search.prices.equity_mark * SCALE < exact:
-            search.prices.equity_mark += 1
+    elif search.prices.equity_mark * SCALE < exact:
+        search.prices.equity_mark += 1
     return search
+
+
+@pure
+@internal
+def _limit_of(search: Search) -> uint256:
+    """
+    @notice The close price in 1/256 ticks, rounded outward: nobody in profit there is left out.
+    """
+    if search.prices.is_long:
+        return (search.numerator * 256 + search.denominator - 1) // search.denominator
+    return search.numerator * 256 // search.denominator
 
 
 @view
@@ -866,28 +899,12 @@ def _weigh(search: Search, account: uint256) -> Candidate:
     """
     @notice The account's place in the order, from live state; tie 0 if it is not eligible.
     """
-    position: IClearinghouse.Position = staticcall clearinghouse.position(account, search.market)
-    if position.size == 0:
-        return empty(Candidate)
-    cash: int256 = staticcall clearinghouse.cash(account)
-    equity: int256 = 0
-    maintenance: uint256 = 0
-    pnl: int256 = position.size * convert(search.mark, int256) + position.quote
-    if self._nodes[account] == 0 or search.prices.formula == rank_grid.UNKNOWN:
-        margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-        equity = margin.equity
-        maintenance = margin.maintenance
-    else:
-        # In a bucket it has this position only; what it owes is rounded up.
-        owed: int256 = position.size * (search.index - position.index)
-        equity = cash + pnl - (owed // SCALE)
-        if owed > 0 and owed % SCALE != 0:
-            equity -= 1
+    stake: IClearinghouse.Stake = staticcall clearinghouse.stake(account, search.market)
     if (
         eligibility.bearable(
-            position.size,
-            position.quote,
-            equity,
+            stake.size,
+            stake.quote,
+            stake.equity,
             search.prices.is_long,
             search.mark,
             search.numerator,
@@ -897,21 +914,55 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
+    pnl: int256 = stake.size * convert(search.mark, int256) + stake.quote
     score: uint256 = 0
-    score, pnl = scoring.of_position(
-        search.score, position.size, position.quote, search.mark, equity, cash, maintenance
-    )
-    if score == 0:
-        return empty(Candidate)
+    if search.prices.formula == rank_grid.UNKNOWN:
+        margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+        score, pnl = scoring.of_position(
+            search.score,
+            stake.size,
+            stake.quote,
+            search.mark,
+            stake.equity,
+            stake.cash,
+            margin.maintenance,
+        )
+        if score == 0:
+            return empty(Candidate)
+    else:
+        score = self._known_score(search, stake, pnl)
     return Candidate(
         score=score, tie=(convert(pnl + 2**128, uint256) << 64) | (ID - account)
     )
 
 
-@view
+@pure
+@internal
+def _known_score(search: Search, stake: IClearinghouse.Stake, pnl: int256) -> uint256:
+    """
+    @notice What the score contract answers, without asking it: `scores/HyperliquidDocs.vy` and
+            `scores/ReturnXLeverage.vy`, line by line.
+    """
+    if stake.equity <= 0:
+        return max_value(uint256)
+    equity: uint256 = convert(stake.equity, uint256)
+    entry_notional: uint256 = convert(abs(stake.quote), uint256)
+    notional: uint256 = convert(abs(stake.size), uint256) * search.mark
+    if search.prices.formula == rank_grid.DOCS:
+        if stake.size < 0:
+            return max(entry_notional * ONE // equity, 1)
+        return max(notional * notional * ONE // (max(entry_notional, 1) * equity), 1)
+    if pnl <= 0:
+        return 1
+    gain: uint256 = notional * convert(pnl, uint256) * ONE
+    return max(gain // (max(entry_notional, 1) * equity), 1)
+
+
 @internal
 def _require_deleverager():
-    assert msg.sender == staticcall clearinghouse.deleverager(), "ranking: deleverager only"
+    if self._asker != msg.sender:
+        assert msg.sender == staticcall clearinghouse.deleverager(), "ranking: deleverager only"
+        self._asker = msg.sender
 
 
 # --- Two heaps: who is in hand, and what waits ----------------------------------------------------
@@ -935,7 +986,7 @@ def _push_hand(candidate: Candidate):
     for _: uint256 in range(64):
         if place == 0:
             break
-        parent: uint256 = (place - 1) >> 1
+        parent: uint256 = unsafe_sub(place, 1) >> 1
         above: Candidate = self._hand[parent]
         if not self._precedes(candidate, above):
             break
@@ -951,18 +1002,20 @@ def _pop_hand():
     """
     count: uint256 = self._hand_count - 1
     self._hand_count = count
+    if count == 0:
+        return
     candidate: Candidate = self._hand[count]
     place: uint256 = 0
     for _: uint256 in range(64):
-        child: uint256 = 2 * place + 1
+        child: uint256 = unsafe_add(place << 1, 1)
         if child >= count:
             break
         better: Candidate = self._hand[child]
-        if child + 1 < count:
-            other: Candidate = self._hand[child + 1]
+        if unsafe_add(child, 1) < count:
+            other: Candidate = self._hand[unsafe_add(child, 1)]
             if self._precedes(other, better):
                 better = other
-                child += 1
+                child = unsafe_add(child, 1)
         if not self._precedes(better, candidate):
             break
         self._hand[place] = better
@@ -982,7 +1035,7 @@ def _push_waiting(key: uint256):
     for _: uint256 in range(64):
         if place == 0:
             break
-        parent: uint256 = (place - 1) >> 1
+        parent: uint256 = unsafe_sub(place, 1) >> 1
         above: uint256 = self._waiting[parent]
         if key <= above:
             break
@@ -1004,15 +1057,15 @@ def _replace_top(by: uint256):
         key = self._waiting[count]
     place: uint256 = 0
     for _: uint256 in range(64):
-        child: uint256 = 2 * place + 1
+        child: uint256 = unsafe_add(place << 1, 1)
         if child >= count:
             break
         better: uint256 = self._waiting[child]
-        if child + 1 < count:
-            other: uint256 = self._waiting[child + 1]
+        if unsafe_add(child, 1) < count:
+            other: uint256 = self._waiting[unsafe_add(child, 1)]
             if other > better:
                 better = other
-                child += 1
+                child = unsafe_add(child, 1)
         if better <= key:
             break
         self._waiting[place] = better

@@ -35,6 +35,10 @@ from ..interfaces import IClearinghouse
 from . import position_codec
 
 SCALE: constant(int256) = 10**9
+# Bits of an account's word below its cash, and of a place in a list.
+FLAGS: constant(uint256) = 2**128 - 1
+PLACE: constant(uint256) = 2**40 - 1
+EMPTY: constant(uint256) = 2**255
 
 
 flag Kind:
@@ -113,37 +117,50 @@ event Recovered:
 held: public(uint256)
 uninsured: public(uint256)
 account_count: public(uint256)
-cash: public(HashMap[uint256, int256])
-# owner 160 | kind 8 | isolated 8 | active 64. `isolated` is a market + 1, 0 for a cross account; bit
-# m of `active` is set while the account has a position in market m.
+_owners: HashMap[uint256, address]
+# cash 128, signed | active 64 | isolated 8 | kind 8, so that a close writes one word. Bit m of
+# `active` is set while the account has a position in market m; `isolated` is a market + 1, 0 for a
+# cross account.
 _accounts: HashMap[uint256, uint256]
 _positions: HashMap[uint256, HashMap[uint256, uint256]]
 
 fees: public(uint256)
 funding_pool: public(HashMap[uint256, int256])
 funding_dust: public(HashMap[uint256, int256])
-# Of a market: lots long, which is as many as are short, 64 | holders short 40 | holders long 40.
+# Of a market: from the top the first empty place 40 + 1 long | short (0: none) | places long 40 |
+# short 40 | lots long, which is as many as are short, 64.
 _interest: HashMap[uint256, uint256]
 
-# Traders with a position, by market and side (True: long), in no particular order.
+# Traders with a position, by market and side (True: long), in no particular order. A place that a
+# round has emptied says so in its top bit, and which one was emptied before it, + 1.
 _holders: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
 
 
 @internal
 def _exchange(
-    market: uint256, index: int256, buyer: uint256, seller: uint256, size: uint256, quote: uint256
+    market: uint256,
+    index: int256,
+    buyer: uint256,
+    seller: uint256,
+    size: uint256,
+    quote: uint256,
+    in_round: bool,
 ):
     """
     @notice The exchange primitive: the only way in which a position changes.
     @dev `buyer` gets `size` lots and pays `quote` micro-USDC, `seller` the reverse: the same
          two integers on both sides. Both settle funding at `index` first.
+    @param in_round Whoever is closed leaves an empty place in the list of holders, which costs one
+           word instead of three, and the next one to join fills it.
     """
     assert buyer != seller, "ledger: exchange with itself"
     assert size != 0, "ledger: exchange of nothing"
     longs: int256 = self._apply(
-        market, index, buyer, convert(size, int256), -convert(quote, int256)
+        market, index, buyer, convert(size, int256), -convert(quote, int256), in_round
     )
-    longs += self._apply(market, index, seller, -convert(size, int256), convert(quote, int256))
+    longs += self._apply(
+        market, index, seller, -convert(size, int256), convert(quote, int256), in_round
+    )
     if longs != 0:
         self._interest[market] = convert(
             convert(self._interest[market], int256) + longs, uint256
@@ -157,20 +174,34 @@ def _transfer_cash(source: uint256, to: uint256, amount: uint256):
     @notice The transfer primitive: `source` pays `to` `amount` micro-USDC.
     """
     assert source != to, "ledger: transfer to itself"
-    self.cash[source] -= convert(amount, int256)
-    self.cash[to] += convert(amount, int256)
     log CashMoved(
         source=source,
         to=to,
         amount=amount,
-        source_cash=self.cash[source],
-        to_cash=self.cash[to],
+        source_cash=self._pay(source, -convert(amount, int256)),
+        to_cash=self._pay(to, convert(amount, int256)),
     )
 
 
 @internal
+def _pay(account: uint256, amount: int256) -> int256:
+    """
+    @notice Adds to an account's cash. Returns what it has then.
+    """
+    word: uint256 = self._accounts[account]
+    cash: int256 = self._cash_of(word) + amount
+    self._accounts[account] = self._with_cash(word, cash)
+    return cash
+
+
+@internal
 def _apply(
-    market: uint256, index: int256, account: uint256, size: int256, quote: int256
+    market: uint256,
+    index: int256,
+    account: uint256,
+    size: int256,
+    quote: int256,
+    in_round: bool,
 ) -> int256:
     """
     @notice One side of an exchange: `size` lots and `quote` micro-USDC, signed, for `account`.
@@ -181,8 +212,10 @@ def _apply(
     @return By how many lots the account's long side grew.
     """
     position: position_codec.Packed = position_codec.unpack(self._positions[account][market])
+    word: uint256 = self._accounts[account]
     before: int256 = position.size
-    cash: int256 = self.cash[account] - self._settle(market, index, account, position)
+    cash: int256 = self._cash_of(word)
+    cash -= self._settle(market, index, account, position, cash)
     realised: int256 = 0
     if before == 0 or (before > 0) == (size > 0):
         position.quote += quote
@@ -197,10 +230,19 @@ def _apply(
     position.size = before + size
     position.index = index if position.size != 0 else 0
     if (before > 0) != (position.size > 0) or (before < 0) != (position.size < 0):
-        position.holder = self._refile(market, account, before, position.size, position.holder)
+        if position.size == 0:
+            word &= ~(1 << (16 + market))
+        else:
+            word |= 1 << (16 + market)
+        # Only traders are listed: the vault, the tranche and estates are never deleveraged as
+        # winners.
+        if word & 255 == convert(Kind.TRADER, uint256):
+            position.holder = self._refile(
+                market, account, before, position.size, position.holder, in_round
+            )
     self._positions[account][market] = position_codec.pack(position)
     cash += realised
-    self.cash[account] = cash
+    self._accounts[account] = self._with_cash(word, cash)
     log PositionChanged(
         account=account,
         market=market,
@@ -216,7 +258,11 @@ def _apply(
 
 @internal
 def _settle(
-    market: uint256, index: int256, account: uint256, position: position_codec.Packed
+    market: uint256,
+    index: int256,
+    account: uint256,
+    position: position_codec.Packed,
+    cash: int256,
 ) -> int256:
     """
     @notice Settles the funding of a position up to `index`, into the market's pool. The caller
@@ -234,7 +280,7 @@ def _settle(
         market=market,
         funding_index=index,
         paid=paid,
-        cash=self.cash[account] - paid,
+        cash=cash - paid,
     )
     return paid
 
@@ -262,7 +308,7 @@ def _set_leverage(market: uint256, account: uint256, leverage: uint256):
         market=market,
         size=position.size,
         quote=position.quote,
-        cash=self.cash[account],
+        cash=self._cash(account),
         realised=0,
         funding_index=position.index,
         leverage=leverage,
@@ -276,9 +322,10 @@ def _charge_fee(account: uint256, amount: uint256):
     """
     if amount == 0:
         return
-    self.cash[account] -= convert(amount, int256)
     self.fees += amount
-    log FeeCharged(account=account, amount=amount, cash=self.cash[account])
+    log FeeCharged(
+        account=account, amount=amount, cash=self._pay(account, -convert(amount, int256))
+    )
 
 
 @internal
@@ -287,7 +334,7 @@ def _pay_out_fees(account: uint256, amount: uint256):
     @notice Swept fees become an account's cash.
     """
     self.fees -= amount
-    self.cash[account] += convert(amount, int256)
+    self._pay(account, convert(amount, int256))
 
 
 @internal
@@ -301,37 +348,55 @@ def _spend_fees(amount: uint256):
 
 @internal
 def _refile(
-    market: uint256, account: uint256, before: int256, after: int256, holder: uint256
+    market: uint256,
+    account: uint256,
+    before: int256,
+    after: int256,
+    holder: uint256,
+    in_round: bool,
 ) -> uint256:
     """
-    @notice Keeps the lists of holders and the account's set of markets up to date.
-    @dev Only traders are listed: the vault, the tranche and estates are never deleveraged as
-         winners.
+    @notice Keeps the lists of holders up to date.
+    @dev The last one moves to the place of whoever leaves, except in a round: there the place stays
+         empty until someone joins. A list grows only where no place is empty, so it is never
+         longer than the number of holders once was.
     @return The account's place in the list of its new side.
     """
-    word: uint256 = self._accounts[account]
-    if after == 0:
-        self._accounts[account] = word & ~(1 << (176 + market))
-    elif before == 0:
-        self._accounts[account] = word | (1 << (176 + market))
-    if (word >> 160) & 255 != convert(Kind.TRADER, uint256):
-        return 0
+    interest: uint256 = self._interest[market]
     if before != 0:
         side: bool = before > 0
-        last: uint256 = self._holder_count(market, side) - 1
-        if holder != last:
+        offset: uint256 = self._offset(side)
+        last: uint256 = ((interest >> offset) & PLACE) - 1
+        leaves_empty: bool = in_round
+        if holder == last:
+            leaves_empty = False
+        elif not in_round:
             moved: uint256 = self._holders[market][side][last]
-            self._holders[market][side][holder] = moved
-            other: position_codec.Packed = position_codec.unpack(self._positions[moved][market])
-            other.holder = holder
-            self._positions[moved][market] = position_codec.pack(other)
-        self._interest[market] -= 1 << self._offset(side)
-    if after == 0:
-        return 0
-    side: bool = after > 0
-    place: uint256 = self._holder_count(market, side)
-    self._holders[market][side][place] = account
-    self._interest[market] += 1 << self._offset(side)
+            leaves_empty = moved >= EMPTY
+            if not leaves_empty:
+                self._holders[market][side][holder] = moved
+                self._positions[moved][market] = position_codec.with_holder(
+                    self._positions[moved][market], holder
+                )
+        if leaves_empty:
+            self._holders[market][side][holder] = EMPTY | ((interest >> (offset + 80)) & PLACE)
+            interest = (interest & ~(PLACE << (offset + 80))) | ((holder + 1) << (offset + 80))
+        else:
+            interest -= 1 << offset
+    place: uint256 = 0
+    if after != 0:
+        side: bool = after > 0
+        offset: uint256 = self._offset(side)
+        place = (interest >> (offset + 80)) & PLACE
+        if place != 0:
+            place -= 1
+            before_it: uint256 = self._holders[market][side][place] & PLACE
+            interest = (interest & ~(PLACE << (offset + 80))) | (before_it << (offset + 80))
+        else:
+            place = (interest >> offset) & PLACE
+            interest += 1 << offset
+        self._holders[market][side][place] = account
+    self._interest[market] = interest
     return place
 
 
@@ -339,7 +404,8 @@ def _refile(
 def _open_account(owner: address, kind: Kind) -> uint256:
     account: uint256 = self.account_count + 1
     self.account_count = account
-    self._accounts[account] = convert(owner, uint256) | (convert(kind, uint256) << 160)
+    self._owners[account] = owner
+    self._accounts[account] = convert(kind, uint256)
     log AccountOpened(account=account, owner=owner, kind=kind)
     return account
 
@@ -350,7 +416,7 @@ def _credit(account: uint256, amount: uint256):
     @notice Money that came in from outside: `held` and the account's cash grow alike.
     """
     self.held += amount
-    self.cash[account] += convert(amount, int256)
+    self._pay(account, convert(amount, int256))
 
 
 @internal
@@ -360,7 +426,7 @@ def _debit(account: uint256, amount: uint256, paid: uint256):
     @dev The difference is the account's share of the uninsured loss, which shrinks by it.
          `paid` is rounded down by the caller: against who leaves, for who stays.
     """
-    self.cash[account] -= convert(amount, int256)
+    self._pay(account, -convert(amount, int256))
     self.held -= paid
     self.uninsured -= amount - paid
 
@@ -370,11 +436,9 @@ def _write_off(account: uint256, amount: uint256):
     """
     @notice The account's loss of `amount` micro-USDC becomes the venue's.
     """
-    self.cash[account] += convert(amount, int256)
+    cash: int256 = self._pay(account, convert(amount, int256))
     self.uninsured += amount
-    log WrittenOff(
-        account=account, amount=amount, cash=self.cash[account], uninsured=self.uninsured
-    )
+    log WrittenOff(account=account, amount=amount, cash=cash, uninsured=self.uninsured)
 
 
 @internal
@@ -382,11 +446,9 @@ def _recover(account: uint256, amount: uint256):
     """
     @notice The reverse of a write-off: the account pays for uninsured loss out of its cash.
     """
-    self.cash[account] -= convert(amount, int256)
+    cash: int256 = self._pay(account, -convert(amount, int256))
     self.uninsured -= amount
-    log Recovered(
-        account=account, amount=amount, cash=self.cash[account], uninsured=self.uninsured
-    )
+    log Recovered(account=account, amount=amount, cash=cash, uninsured=self.uninsured)
 
 
 @internal
@@ -407,7 +469,7 @@ def _offset(is_long: bool) -> uint256:
 @view
 @internal
 def _holder_count(market: uint256, is_long: bool) -> uint256:
-    return (self._interest[market] >> self._offset(is_long)) & (2**40 - 1)
+    return (self._interest[market] >> self._offset(is_long)) & PLACE
 
 
 @view
@@ -420,7 +482,8 @@ def _open_interest(market: uint256) -> uint256:
 @external
 def holder_count(market: uint256, is_long: bool) -> uint256:
     """
-    @notice Traders with a position on one side of a market.
+    @notice Places in the list of traders with a position on one side of a market: one for each of
+            them, and those that a round has emptied and nobody has filled yet.
     """
     return self._holder_count(market, is_long)
 
@@ -437,19 +500,54 @@ def open_interest(market: uint256) -> uint256:
 @view
 @internal
 def _owner(account: uint256) -> address:
-    return convert(self._accounts[account] & (2**160 - 1), address)
+    return self._owners[account]
 
 
 @view
 @internal
 def _is(account: uint256, kind: Kind) -> bool:
-    return (self._accounts[account] >> 160) & 255 == convert(kind, uint256)
+    return self._accounts[account] & 255 == convert(kind, uint256)
 
 
 @view
 @internal
 def _active(account: uint256) -> uint256:
-    return self._accounts[account] >> 176
+    return self._active_of(self._accounts[account])
+
+
+@view
+@internal
+def _cash(account: uint256) -> int256:
+    return self._cash_of(self._accounts[account])
+
+
+@pure
+@internal
+def _active_of(word: uint256) -> uint256:
+    return (word >> 16) & (2**64 - 1)
+
+
+@pure
+@internal
+def _cash_of(word: uint256) -> int256:
+    # The shift copies the sign.
+    return convert(convert(word, bytes32), int256) >> 128
+
+
+@pure
+@internal
+def _with_cash(word: uint256, cash: int256) -> uint256:
+    narrow: int128 = convert(cash, int128)
+    return (word & FLAGS) | (convert(convert(narrow, bytes32), uint256) << 128)
+
+
+@view
+@external
+def cash(account: uint256) -> int256:
+    """
+    @notice Signed micro-USDC.
+    """
+    return self._cash(account)
 
 
 @view
@@ -467,7 +565,7 @@ def account_kind(account: uint256) -> uint256:
     """
     @notice 1 a trader's, 2 the vault's, 4 the tranche's, 8 an estate; 0 unknown.
     """
-    return (self._accounts[account] >> 160) & 255
+    return self._accounts[account] & 255
 
 
 @view
@@ -476,7 +574,7 @@ def isolated_to(account: uint256) -> uint256:
     """
     @notice Market + 1 of an isolated account; 0 for a cross one.
     """
-    return (self._accounts[account] >> 168) & 255
+    return (self._accounts[account] >> 8) & 255
 
 
 @view
@@ -508,7 +606,9 @@ def position(account: uint256, market: uint256) -> IClearinghouse.Position:
 @external
 def holder_at(market: uint256, is_long: bool, index: uint256) -> uint256:
     """
-    @notice The account at `index` (below `holder_count`) of one side of a market.
+    @notice The account at `index` (below `holder_count`) of one side of a market; 0: the place is
+            empty.
     """
     assert index < self._holder_count(market, is_long), "clearinghouse: no such holder"
-    return self._holders[market][is_long][index]
+    account: uint256 = self._holders[market][is_long][index]
+    return 0 if account >= EMPTY else account

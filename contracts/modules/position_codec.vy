@@ -45,6 +45,15 @@ def pack(position: Packed) -> uint256:
 
 @pure
 @internal
+def with_holder(word: uint256, holder: uint256) -> uint256:
+    """
+    @notice A packed position with another place.
+    """
+    return (word & (2**216 - 1)) | (holder << 216)
+
+
+@pure
+@internal
 def unpack(word: uint256) -> Packed:
     # Up to the top bit, then down again: the second shift copies the sign.
     return Packed(

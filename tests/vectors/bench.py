@@ -299,6 +299,8 @@ class Bench:
         out = []
         for i in range(house.call("holder_count", market, longs)):
             account = house.call("holder_at", market, longs, i)
+            if account == 0:
+                continue
             size, quote, *_ = house.call("position", account, market)
             margin = house.call("margin", account)
             out.append(

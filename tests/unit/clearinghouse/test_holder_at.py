@@ -1,4 +1,5 @@
-"""The lists of holders: who has a position, by side, kept dense as accounts come and go."""
+"""The lists of holders: who has a position, by side, kept dense as accounts come and go, but for
+the places that a round leaves empty until somebody joins."""
 
 from __future__ import annotations
 
@@ -34,6 +35,48 @@ def test_who_leaves_is_replaced_by_the_last_one(bare: Any) -> None:
     assert (holders(house, True), holders(house, False)) == ([a], [other, c])
     trade(other, a, 10)
     trade(c, a, 5)
+    assert (holders(house, True), holders(house, False)) == ([], [])
+
+
+def test_a_round_leaves_places_empty_and_who_joins_fills_them(bare: Any) -> None:
+    house, (a, b, c) = bare.house, (bare.maker, bare.trader, bare.winner)
+    crowd = [a, b, c]
+    for _ in range(3):
+        house.open_account(sender=bare.book)
+        crowd.append(house.account_count())
+    house.open_account(sender=bare.book)
+    other = house.account_count()
+
+    def trade(buyer: int, seller: int, size: int) -> None:
+        house.exchange(X, buyer, seller, size, 100 * size, sender=bare.waterfall)
+
+    for account in crowd:
+        trade(account, other, 10)
+    d, e, f = crowd[3:]
+    house.freeze(X, True, sender=bare.adl)
+    trade(other, b, 10)
+    trade(other, a, 4)
+    trade(other, e, 10)
+    # Only the last one takes its place with it.
+    assert holders(house, True) == [a, 0, c, d, 0, f]
+    trade(other, f, 10)
+    assert holders(house, True) == [a, 0, c, d, 0]
+    house.freeze(X, False, sender=bare.adl)
+    # The last place is empty: who leaves cannot be replaced.
+    trade(other, c, 10)
+    assert holders(house, True) == [a, 0, 0, d, 0]
+    # The place emptied last is filled first; no list grows before all are filled.
+    trade(c, other, 10)
+    trade(f, other, 10)
+    assert holders(house, True) == [a, 0, c, d, f]
+    # Now the last one can move, also where it is one that filled a place.
+    trade(other, a, 6)
+    assert holders(house, True) == [f, 0, c, d]
+    trade(b, other, 10)
+    trade(e, other, 10)
+    assert holders(house, True) == [f, b, c, d, e]
+    for account in (b, c, d, e, f):
+        trade(other, account, 10)
     assert (holders(house, True), holders(house, False)) == ([], [])
 
 

@@ -16,6 +16,7 @@ import pytest
 from breakwater.bulk import LAST, USDC, Crowd, Row, events_as_victims
 from breakwater.engine.base import Reverted
 from breakwater.engine.revm import RevmEngine
+from breakwater.engine.rpc import start_anvil
 from breakwater.model import ranking
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
@@ -248,3 +249,79 @@ def test_several_markets_are_ranked_by_marks_of_this_moment(crowd: Crowd) -> Non
     assert ranking.victims(crowd.holders(X, False), demand, "hyperliquid_docs") == (
         events_as_victims(fills)
     )
+
+
+def test_who_is_in_the_bucket_of_the_close_price_is_looked_at(crowd: Crowd) -> None:
+    """A tick beyond it: in profit there, though the bucket begins out of profit."""
+    (winner,) = crowd.trade([short(100, 980_001, 10 * USDC)])
+    account = bankrupt(crowd, 50)
+    for engine in ("scan", "index"):
+        assert next(e.winner for e in close(crowd, account, engine)) == winner
+    # The maker of the longs, a short from $1 without a limit to its money, comes last.
+    assert crowd.index.call("bucket_of", winner) != 0
+
+
+def test_margin_that_is_lost_or_gained_moves_who_is_filed(crowd: Crowd) -> None:
+    first, second = crowd.trade([short(100, PRICE, 5 * USDC), short(100, PRICE, 6 * USDC)])
+    account = bankrupt(crowd, 100)
+    assert [e.winner for e in close(crowd, account, "index")] == [first]
+    filed = crowd.index.call("bucket_of", second)
+    # Its cash falls by $5.50: same entry, same size, now the highest leverage.
+    crowd.set_mark(PRICE, PRICE)
+    crowd.trade([Row(second, X, False, 50, PRICE, 0), Row(second, X, True, 50, PRICE + 110_000, 0)])
+    assert crowd.index.call("bucket_of", second) != filed
+    crowd.set_mark(MARK, PRICE)
+    for engine in ("scan", "index"):
+        assert [e.winner for e in close(crowd, account, engine)] == [second]
+
+
+def test_a_score_that_only_equals_a_bound_is_not_handed_out(crowd: Crowd) -> None:
+    """At a close price below the mark, winners out of profit at the mark all score 1, the bound of
+    all their buckets too: profit decides between them, so all are opened first."""
+    entries = [860_000, 870_000, 880_000, 890_000]
+    winners = crowd.trade([short(100, entry, 80 * USDC) for entry in entries])
+    (account,) = crowd.trade([Row(0, X, True, 350, PRICE, 350 * PRICE // 50)])
+    crowd.set_mark(850_000, PRICE)
+    crowd.set_mark(MARK, PRICE)
+    seen = []
+    for engine in ("scan", "index"):
+        snap = crowd.engine.snapshot()
+        crowd.configure(engine, "return_x_leverage", 1)
+        fills = crowd.liquidate(account, itertools.repeat(256))
+        crowd.engine.revert(snap)
+        seen.append([(e.winner, e.size, e.score) for e in fills if e.score == 1])
+    assert seen[0] == seen[1]
+    assert [winner for winner, _, _ in seen[1]] == winners[::-1][: len(seen[1])] != []
+
+
+@pytest.mark.parametrize("close_rule", [0, 2])
+def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) -> None:
+    """A fill and the end of its lot in every second step: lots of one each, of bankrupts that found
+    no winner, meet one large winner an epoch later. With the mark as the close price each leaves a
+    loss for insurance. Gas as anvil measures it."""
+    with start_anvil() as engine:
+        crowd = Crowd(engine, [PRICE])
+        crowd.venue.insure(10**6 * USDC)
+        crowd.configure("index", "hyperliquid_docs", close_rule)
+        # With this short from $0.50 the maker is long: nobody is in profit at first.
+        crowd.trade([short(10**6, PRICE // 2, 10**6 * PRICE)])
+        longs = [Row(0, X, True, 1, PRICE, PRICE // 50) for _ in range(40)]
+        keeper = engine.actor("keeper")
+        opened = crowd.trade(longs)
+        crowd.set_mark(MARK)
+        for account in opened:
+            tx = crowd.venue.liquidator.send("liquidate", account, 200, sender=keeper)
+        assert tx.all("Deleveraged") == [] and not crowd.venue.deleverager.call("is_busy")
+        crowd.trade([short(10**6, PRICE, 10**6 * PRICE // 3)])
+        crowd.set_mark(PRICE * 88 // 100)
+        used = []
+        for steps in (2, 60):
+            snap = engine.snapshot()
+            tx = crowd.venue.deleverager.send("retry", X, True, steps, sender=keeper)
+            used.append((tx.receipt.gas_used or 0, len(tx.all("LotSettled"))))
+            engine.revert(snap)
+        (base, few), (total, many) = used
+        assert few >= 1 and many >= 28
+        a_step = (total - base) // (2 * (many - few))
+        # 220 of them, at most that many in a call, and a fixed part.
+        assert base + 222 * a_step < 16_777_216, f"{a_step} a step"
