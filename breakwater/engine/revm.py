@@ -220,12 +220,19 @@ class RevmEngine:
         self._block_number += 1
         self._timestamp += 1 + self._wait
         self._wait = 0
-        logs = []
-        for raw in self._evm.result.logs:
-            topics, data = raw.data
-            logs.append(Log(checksum(raw.address), tuple(topics), data))
-        self._logs.extend(logs)
-        return tuple(logs)
+        logs = self._said()
+        self._logs += logs
+        return logs
+
+    def _said(self) -> tuple[Log, ...]:
+        """The logs of the last call."""
+        return tuple(
+            [
+                Log(checksum(raw.address), tuple(topics), data)
+                for raw in self._evm.result.logs
+                for topics, data in (raw.data,)
+            ]
+        )
 
 
 def _reverted(error: RuntimeError) -> Reverted:

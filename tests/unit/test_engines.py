@@ -11,10 +11,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import eth_abi
 import pytest
 import vyper
+from eth_abi.exceptions import DecodingError
 
 from breakwater import contract as contracts
+from breakwater import words
 from breakwater.contract import Contract, ContractError, EventDecoder
 from breakwater.engine.base import (
     GENESIS_TIMESTAMP,
@@ -488,3 +491,70 @@ def test_logs_of_unknown_contracts_are_left_out_and_keep_their_place() -> None:
     assert [event.index for event in tx.events] == [0, 2]
     with pytest.raises(ContractError, match="expected one Changed event, found 2"):
         tx.one("Changed")
+
+
+WORDS = ["uint8", "uint128", "uint256", "int8", "int128", "int256", "bool", "address"]
+EDGES = [0, 1, 127, 128, 255, 256, 2**127 - 1, 2**127, 2**160, 2**255 - 1, 2**255, 2**256 - 128]
+EDGES += [2**256 - 129, 2**256 - 2**127, 2**256 - 2**127 - 1, 2**256 - 1]
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_the_quick_codec_reads_a_word_as_the_general_one_or_leaves_it_alone(kind: str) -> None:
+    entry = {"name": "x", "type": kind, "indexed": False}
+    read, read_list = words.decoder([entry]), words.decoder([{**entry, "type": f"{kind}[]"}])
+    pair = {"name": "p", "type": "tuple", "components": [{"name": "n", "type": "uint8"}, entry]}
+    read_pair = words.decoder([pair])
+    said = words.log_decoder([entry, {**entry, "name": "y", "indexed": True}], str.upper)
+    assert read and read_list and read_pair and said
+    fitting = 0
+    for word in (edge.to_bytes(32, "big") for edge in EDGES):
+        listed = (32).to_bytes(32, "big") + (1).to_bytes(32, "big") + word
+        two = (7).to_bytes(32, "big") + word
+        try:
+            (value,) = eth_abi.decode([kind], word)
+        except DecodingError:
+            for quick, data in ((read, word), (read_list, listed), (read_pair, two)):
+                with pytest.raises(words.NotPlain):
+                    quick(data)
+            with pytest.raises(words.NotPlain):
+                said([b"", bytes(32)], word)
+            with pytest.raises(words.NotPlain):
+                said([b"", word], bytes(32))
+            continue
+        fitting += 1
+        assert read(word) == (value,) and type(read(word)[0]) is type(value)
+        assert read_list(listed) == ((value,),)
+        assert read_pair(two) == ((7, value),)
+        loud = value.upper() if kind == "address" else value
+        assert said([b"", word], word) == {"x": loud, "y": loud}
+        write, write_list = words.encoder([entry]), words.encoder([{**entry, "type": f"{kind}[]"}])
+        assert write and write_list
+        assert write([value]) == word
+        assert write_list([[value]]) == listed
+    assert 0 < fitting <= len(EDGES)
+    for data in (b"", bytes(31)):
+        with pytest.raises(words.NotPlain):
+            read(data)
+    with pytest.raises(words.NotPlain):
+        read_list((32).to_bytes(32, "big") + (2).to_bytes(32, "big") + bytes(63))
+    with pytest.raises(words.NotPlain):
+        said([b""], bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("uint8", 256),
+        ("uint8", -1),
+        ("int8", 128),
+        ("int8", True),
+        ("bool", 1),
+        ("address", "0x12"),
+    ],
+)
+def test_the_quick_codec_does_not_write_what_does_not_fit(kind: str, value: Any) -> None:
+    for entry, given in (({"type": kind}, value), ({"type": f"{kind}[]"}, [value])):
+        write = words.encoder([entry])
+        assert write is not None
+        with pytest.raises(words.NotPlain):
+            write([given])
