@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from eth_abi import decoding, encoding
 from eth_abi import registry as registries
@@ -24,7 +24,7 @@ from eth_abi.exceptions import DecodingError, EncodingError, ParseError
 from eth_utils.crypto import keccak
 
 from breakwater import words
-from breakwater.engine.base import Engine, Log, Receipt, Reverted, checksum
+from breakwater.engine.base import BATCH, Engine, Log, Receipt, Reverted, checksum
 
 Abi = Sequence[Mapping[str, Any]]
 # Untyped in eth_abi.
@@ -250,6 +250,65 @@ def deploy(
         error.add_note(f"in the deployment of {name}")
         raise
     return Contract(engine, address, abi, name, decoder)
+
+
+class Send(NamedTuple):
+    """A transaction that could be `contract.send(method, *args, sender=sender)`."""
+
+    contract: Contract
+    method: str
+    args: tuple[Any, ...]
+    sender: str
+
+
+def send_many(sends: Sequence[Send]) -> list[Tx | Reverted]:
+    """Mines the transactions, many to a block, in order; what failed is in its place.
+
+    They are all for one engine and share a decoder. Raises ContractError for one that cannot be
+    made as written; then none was sent.
+    """
+    requests = [
+        (sender, contract.address, contract.encode(method, *args))
+        for contract, method, args, sender in sends
+    ]
+    out: list[Tx | Reverted] = []
+    for start in range(0, len(sends), BATCH):
+        engine = sends[start].contract.engine
+        made = engine.transact_many(requests[start : start + BATCH])
+        for (contract, method, args, _), one in zip(
+            sends[start : start + BATCH], made, strict=True
+        ):
+            if isinstance(one, Reverted):
+                one.add_note(f"in the transaction {contract.name}.{method}{args!r}")
+                out.append(one)
+            else:
+                out.append(Tx(one, tuple(contract.decoder.iterate(one.logs))))
+    return out
+
+
+def send_all(sends: Sequence[Send]) -> list[Tx]:
+    """As `send_many`, of transactions that must all succeed. Raises the first Reverted."""
+    out: list[Tx] = []
+    for one in send_many(sends):
+        if isinstance(one, Reverted):
+            raise one
+        out.append(one)
+    return out
+
+
+def call_many(calls: Sequence[tuple[Contract, str, tuple[Any, ...]]]) -> list[Any]:
+    """The answers that `contract.call(method, *args)` gives for each, in one round trip where the
+    engine can. Raises the first Reverted."""
+    if not calls:
+        return []
+    found = [(contract, contract._method(method, args), args) for contract, method, args in calls]
+    outputs = calls[0][0].engine.call_many(
+        [(contract.address, codec.encode(contract.name, args)) for contract, codec, args in found]
+    )
+    return [
+        codec.decode(contract.name, contract.address, output)
+        for (contract, codec, _), output in zip(found, outputs, strict=True)
+    ]
 
 
 class _Frozen:

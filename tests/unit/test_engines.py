@@ -20,9 +20,11 @@ from breakwater import contract as contracts
 from breakwater import words
 from breakwater.contract import Contract, ContractError, EventDecoder
 from breakwater.engine.base import (
+    BATCH,
     GENESIS_TIMESTAMP,
     TX_GAS_LIMIT,
     Engine,
+    EngineError,
     Receipt,
     Reverted,
     halt_reason,
@@ -558,3 +560,87 @@ def test_the_quick_codec_does_not_write_what_does_not_fit(kind: str, value: Any)
         assert write is not None
         with pytest.raises(words.NotPlain):
             write([given])
+
+
+def batches(engine: Engine) -> list[Any]:
+    """Blocks of many transactions between blocks of one: some fail, senders come again and again,
+    and time passes. What becomes of each, the clock, the logs, and an address made afterwards."""
+    told: list[Any] = []
+    people = [engine.actor(f"sender {i}") for i in range(7)]
+    probe = make(engine)
+
+    def block(count: int, failing: set[int]) -> None:
+        sent = [
+            (people[i % 7], probe.address, probe.encode("set", 1000 + i if i in failing else i))
+            for i in range(count)
+        ]
+        for made in engine.transact_many(sent):
+            if isinstance(made, Reverted):
+                told.append(made.reason)
+            else:
+                told.append((made.timestamp, made.block_number, made.logs))
+        told.extend([engine.timestamp, probe.call("amount"), probe.call("clock")])
+
+    block(BATCH, set())
+    engine.wait(100)
+    block(20, {3, 4, 19})
+    engine.wait(7)
+    block(2, {0, 1})
+    with pytest.raises(Reverted):
+        probe.send("set", 5_000, sender=people[0])
+    probe.send("set", 77, sender=people[0])
+    snap = engine.snapshot()
+    block(5, {2})
+    engine.revert(snap)
+    block(6, {0})
+    told.append(engine.logs([probe.address]))
+    told.append(make(engine, label="sender 3").address)
+    block(1, set())
+    asked = [(probe.address, probe.encode("less", n)) for n in range(5)]
+    told.append(engine.call_many(asked))
+    with pytest.raises(Reverted, match="without a reason"):
+        engine.call_many([*asked, (probe.address, probe.encode("less", 11))])
+    with pytest.raises(ValueError, match="1 to 50"):
+        engine.transact_many([])
+    with pytest.raises(ValueError, match="1 to 50"):
+        engine.transact_many([(people[0], probe.address, b"")] * (BATCH + 1))
+    return told
+
+
+def test_a_batch_is_one_block_in_which_only_the_failures_leave_nothing() -> None:
+    told = batches(RevmEngine())
+    first = told[:BATCH]
+    assert {(stamp, number) for stamp, number, _ in first} == {first[0][:2]}
+    assert [len(logs) for _, _, logs in first] == [1] * BATCH
+    second = told[BATCH + 3 : BATCH + 23]
+    assert [i for i, made in enumerate(second) if isinstance(made, str)] == [3, 4, 19]
+    assert second[19] == "probe: amount too large"
+    # The last that worked, and a hundred seconds later.
+    assert told[BATCH + 24] == 18
+    assert second[0][0] == first[0][0] + 101
+
+
+@needs_anvil
+@pytest.mark.parametrize(
+    ("flags", "keeps_batches"),
+    [
+        (None, True),
+        ((), True),
+        (("--no-mining",), True),
+        # The order in which a node hears the entries of a batch is nobody's.
+        (("--order", "fifo"), False),
+        (("--block-time", "60"), True),
+    ],
+)
+def test_batches_are_the_same_on_a_devnet(flags: Any, keeps_batches: bool) -> None:
+    with start_anvil(flags=flags) as devnet:
+        assert batches(devnet) == batches(RevmEngine())
+        # Arrival in order happens by luck too.
+        assert devnet.batches or not keeps_batches
+
+
+def test_an_engine_that_only_reads_sends_no_batch() -> None:
+    from breakwater.engine.read import ReadEngine
+
+    with pytest.raises(EngineError, match="only reads"):
+        ReadEngine("http://127.0.0.1:1").transact_many([("0x" + "00" * 20, "0x" + "00" * 20, b"")])
