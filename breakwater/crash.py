@@ -135,7 +135,7 @@ class Crash:
             "trades": [
                 {
                     "account": opening.account,
-                    "counterparty": self.scenario.market_maker.name,
+                    "counterparty": self.scenario.maker_of(opening.market),
                     "market": opening.market,
                     "size": self.scenario.markets[opening.market].format_lots(opening.lots),
                     "price": self.scenario.markets[opening.market].format_ticks(opening.ticks),
@@ -331,11 +331,10 @@ class Crash:
         return sent
 
     def _open_positions(self, openings: Sequence[Opening], tick: Callable[[int], None]) -> None:
-        maker = self.scenario.market_maker.name
         # A block of a new price, and of two orders each.
         page = (BATCH - 1) // 2 if self._by_block else 1
         for (symbol, ticks), group in groupby(openings, lambda o: (o.market, o.ticks)):
-            place = self.market_ids[symbol]
+            maker, place = self.scenario.maker_of(symbol), self.market_ids[symbol]
             prices = list(self.prices)
             prices[place] = ticks
             alike = list(group)
