@@ -13,11 +13,10 @@ import io
 import keyword
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from eth_abi import decoding, encoding
 from eth_abi import registry as registries
@@ -25,7 +24,7 @@ from eth_abi.exceptions import DecodingError, EncodingError, ParseError
 from eth_utils.crypto import keccak
 
 from breakwater import words
-from breakwater.engine.base import Engine, Log, Receipt, Reverted, checksum
+from breakwater.engine.base import BATCH, Engine, Log, Receipt, Reverted, checksum
 
 Abi = Sequence[Mapping[str, Any]]
 # Untyped in eth_abi.
@@ -253,6 +252,65 @@ def deploy(
     return Contract(engine, address, abi, name, decoder)
 
 
+class Send(NamedTuple):
+    """A transaction that could be `contract.send(method, *args, sender=sender)`."""
+
+    contract: Contract
+    method: str
+    args: tuple[Any, ...]
+    sender: str
+
+
+def send_many(sends: Sequence[Send]) -> list[Tx | Reverted]:
+    """Mines the transactions, many to a block, in order; what failed is in its place.
+
+    They are all for one engine and share a decoder. Raises ContractError for one that cannot be
+    made as written; then none was sent.
+    """
+    requests = [
+        (sender, contract.address, contract.encode(method, *args))
+        for contract, method, args, sender in sends
+    ]
+    out: list[Tx | Reverted] = []
+    for start in range(0, len(sends), BATCH):
+        engine = sends[start].contract.engine
+        made = engine.transact_many(requests[start : start + BATCH])
+        for (contract, method, args, _), one in zip(
+            sends[start : start + BATCH], made, strict=True
+        ):
+            if isinstance(one, Reverted):
+                one.add_note(f"in the transaction {contract.name}.{method}{args!r}")
+                out.append(one)
+            else:
+                out.append(Tx(one, tuple(contract.decoder.iterate(one.logs))))
+    return out
+
+
+def send_all(sends: Sequence[Send]) -> list[Tx]:
+    """As `send_many`, of transactions that must all succeed. Raises the first Reverted."""
+    out: list[Tx] = []
+    for one in send_many(sends):
+        if isinstance(one, Reverted):
+            raise one
+        out.append(one)
+    return out
+
+
+def call_many(calls: Sequence[tuple[Contract, str, tuple[Any, ...]]]) -> list[Any]:
+    """The answers that `contract.call(method, *args)` gives for each, in one round trip where the
+    engine can. Raises the first Reverted."""
+    if not calls:
+        return []
+    found = [(contract, contract._method(method, args), args) for contract, method, args in calls]
+    outputs = calls[0][0].engine.call_many(
+        [(contract.address, codec.encode(contract.name, args)) for contract, codec, args in found]
+    )
+    return [
+        codec.decode(contract.name, contract.address, output)
+        for (contract, codec, _), output in zip(found, outputs, strict=True)
+    ]
+
+
 class _Frozen:
     """An ABI that hashes by identity, so that its compiled form can be cached."""
 
@@ -314,6 +372,7 @@ class _MethodCodec:
         self._encoders = [_registry.get_encoder(kind) for kind in types]
         self._encode = _TupleEncoder(encoders=tuple(self._encoders))
         self._prepare = [_preparer(entry) for entry in inputs]
+        self._as_is = not any(self._prepare)
         self._outputs = len(outputs)
         self._decode = _tuple_decoder([_type(entry) for entry in outputs])
         self._shapes = [_shaper(entry, entry["name"] or name) for entry in outputs]
@@ -326,13 +385,17 @@ class _MethodCodec:
             return self._selector
         values: Any = []
         if self._quick_encode is not None:
-            with suppress(words.NotPlain):
+            try:
+                if self._as_is:
+                    return self._selector + self._quick_encode(args)
                 return self._selector + self._quick_encode(
                     [
                         value if prepare is None else prepare(value)
                         for prepare, value in zip(self._prepare, args, strict=True)
                     ]
                 )
+            except words.NotPlain:
+                pass
         try:
             for prepare, value in zip(self._prepare, args, strict=True):
                 values.append(value if prepare is None else prepare(value))
@@ -377,8 +440,10 @@ class _MethodCodec:
 
     def _values(self, output: bytes) -> tuple[Any, ...]:
         if self._quick_decode is not None:
-            with suppress(words.NotPlain):
+            try:
                 return self._quick_decode(output)
+            except words.NotPlain:
+                pass
         return self._decode(_Stream(output))
 
 
@@ -398,9 +463,7 @@ class _EventCodec:
             for f, t in indexed
         ]
         self._data = _tuple_decoder([t for _, t in plain])
-        self._quick_data = words.decoder([f for f, _ in plain])
-        quick = [words.decoder([f]) for f, _ in indexed]
-        self._quick_topics = [read for read in quick if read is not None]
+        self._quick = words.log_decoder(inputs, checksum)
         self._shapes = [_shaper(f, f["name"]) for f, _ in plain]
         # In the order of the declaration: (from topics?, place there, name).
         places = {True: 0, False: 0}
@@ -411,10 +474,12 @@ class _EventCodec:
             places[in_topics] += 1
 
     def decode(self, contract: str, log: Log) -> dict[str, Any]:
+        if self._quick is not None:
+            try:
+                return self._quick(log.topics, log.data)
+            except words.NotPlain:
+                pass
         try:
-            plainly = self._plainly(log)
-            if plainly is not None:
-                return plainly
             topics = []
             for (decode, shape), raw in zip(self._topics, log.topics[1:], strict=True):
                 value = decode(_Stream(raw))[0]
@@ -425,23 +490,6 @@ class _EventCodec:
                 f"{contract} logged a {self.name} that its ABI does not describe: {error}"
             ) from None
         return self._named(topics, values)
-
-    def _plainly(self, log: Log) -> dict[str, Any] | None:
-        """The values of a log of words; None if the general codec has to look at it."""
-        if self._quick_data is None or len(self._quick_topics) != len(self._topics):
-            return None
-        if len(log.topics) != len(self._topics) + 1:
-            return None
-        try:
-            topics = []
-            for read, (_, shape), raw in zip(
-                self._quick_topics, self._topics, log.topics[1:], strict=True
-            ):
-                value = read(raw)[0]
-                topics.append(value if shape is None else shape(value))
-            return self._named(topics, self._quick_data(log.data))
-        except words.NotPlain:
-            return None
 
     def _named(self, topics: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
         plain = [

@@ -8,22 +8,30 @@ through the venue's public methods. What it returns is the result format of `res
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from breakwater import expect, units
 from breakwater.artifacts import Artifact
-from breakwater.contract import Event, Tx
-from breakwater.engine.base import Engine, Reverted
+from breakwater.contract import Event, Send, Tx, call_many, send_all, send_many
+from breakwater.engine.base import BATCH, Engine, Reverted
 from breakwater.keeper import Keeper
 from breakwater.ledger import Ledger, Solvency
 from breakwater.paths import quotes, to_ticks
 from breakwater.report.record import Recorder
-from breakwater.scenario import Market, OracleFault, Quotes, Rush, Scenario, Step
+from breakwater.scenario import Market, Opening, OracleFault, Quotes, Rush, Scenario, Step
 from breakwater.story import Storyteller
-from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue, VenueConfig
+from breakwater.venue import (
+    TIME_IN_FORCE,
+    TRANCHE_ACCOUNT,
+    UNLIMITED,
+    VAULT_ACCOUNT,
+    Venue,
+    VenueConfig,
+)
 from breakwater.watchman import FULL_CHECKS, Watchman
 
 WALK_LIMIT = 10_000
@@ -32,6 +40,9 @@ WALK_LIMIT = 10_000
 _ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
 SETUP_STALE = 86_400
 """Seconds after which a price is stale during the set-up: the longest that the oracle allows."""
+
+BY_BLOCK = 500
+"""Accounts above which the set-up, and a rush, send many transactions in one block."""
 
 FULL_EVERY = 100
 """Path steps between two full readings of a run that is otherwise checked from events."""
@@ -124,7 +135,7 @@ class Crash:
             "trades": [
                 {
                     "account": opening.account,
-                    "counterparty": self.scenario.market_maker.name,
+                    "counterparty": self.scenario.maker_of(opening.market),
                     "market": opening.market,
                     "size": self.scenario.markets[opening.market].format_lots(opening.lots),
                     "price": self.scenario.markets[opening.market].format_ticks(opening.ticks),
@@ -163,9 +174,9 @@ class Crash:
         total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for _, b in books)
         done = 0
 
-        def tick() -> None:
+        def tick(count: int = 1) -> None:
             nonlocal done
-            done += 1
+            done += count
             self._progress("set-up", done, total)
 
         self.venue = venue = Venue.deploy(
@@ -202,18 +213,11 @@ class Crash:
             self._watchman.observe(venue.clearinghouse.events())
         self._insure()
         collateral = scenario.deposits
-        for name in names:
-            trader = self.traders[name] = self.engine.actor(name)
-            opened = venue.clearinghouse.send("open_account", sender=trader)
-            self._seen("open_account", opened)
-            account = self.account_ids[name] = opened.one("AccountOpened").account
-            venue.mint(trader, collateral[name], venue.clearinghouse)
-            if collateral[name]:
-                self._seen(
-                    "deposit",
-                    venue.clearinghouse.send("deposit", account, collateral[name], sender=trader),
-                )
-            tick()
+        self._by_block = len(names) > BY_BLOCK
+        page = BATCH if self._by_block else 1
+        for start in range(0, len(names), page):
+            self._open_accounts(names[start : start + page], collateral)
+            tick(min(page, len(names) - start))
         self.story = Storyteller(self.markets, self._names())
         self._open_positions(openings, tick)
         # Twice, so that the previous mark is where the path begins too.
@@ -289,31 +293,97 @@ class Crash:
             sender=self.venue.owner,
         )
 
-    def _open_positions(self, openings: Any, tick: Callable[[], None]) -> None:
-        maker = self.scenario.market_maker.name
-        for opening in openings:
-            market = self.scenario.markets[opening.market]
-            place = self.market_ids[opening.market]
+    def _open_accounts(self, names: Sequence[str], collateral: Mapping[str, int]) -> None:
+        """An account and its deposit for each name, in order."""
+        house, usdc = self.venue.clearinghouse, self.venue.usdc
+        self.traders |= {name: self.engine.actor(name) for name in names}
+        opened = self._send_all(
+            [
+                ("open_account", Send(house, "open_account", (), self.traders[name]))
+                for name in names
+            ]
+        )
+        sends: list[tuple[str | None, Send]] = []
+        for name, tx in zip(names, opened, strict=True):
+            trader, amount = self.traders[name], collateral[name]
+            account = self.account_ids[name] = tx.one("AccountOpened").account
+            sends.append((None, Send(usdc, "mint", (trader, amount), trader)))
+            sends.append((None, Send(usdc, "approve", (house, UNLIMITED), trader)))
+            if amount:
+                sends.append(("deposit", Send(house, "deposit", (account, amount), trader)))
+        self._send_all(sends)
+
+    def _send_all(self, sends: Sequence[tuple[str | None, Send]]) -> list[Tx]:
+        """Sends what depends on nothing in between, each with its action (None: it is not the
+        venue's): one by one, or by the block with a check after it. Raises Reverted."""
+        if not self._by_block:
+            out: list[Tx] = []
+            for action, (contract, method, args, sender) in sends:
+                out.append(contract.send(method, *args, sender=sender))
+                if action is not None:
+                    self._seen(action, out[-1])
+            return out
+        sent = send_all([send for _, send in sends])
+        for (action, _), tx in zip(sends, sent, strict=True):
+            if action is not None:
+                self._note(action, tx)
+        self._check(sent)
+        return sent
+
+    def _open_positions(self, openings: Sequence[Opening], tick: Callable[[int], None]) -> None:
+        # A block of a new price, and of two orders each.
+        page = (BATCH - 1) // 2 if self._by_block else 1
+        for (symbol, ticks), group in groupby(openings, lambda o: (o.market, o.ticks)):
+            maker, place = self.scenario.maker_of(symbol), self.market_ids[symbol]
             prices = list(self.prices)
-            prices[place] = opening.ticks
-            old = self.engine.timestamp > self.venue.oracle.call("updated_at") + SETUP_STALE // 2
-            if old or self.venue.oracle.call("mark", place) != opening.ticks:
-                self._update(prices)
+            prices[place] = ticks
+            alike = list(group)
+            for start in range(0, len(alike), page):
+                some = alike[start : start + page]
+                updated = self.venue.oracle.call("updated_at")
+                old = self.engine.timestamp > updated + SETUP_STALE // 2
+                anew: list[int] | None = None
+                if old or self.venue.oracle.call("mark", place) != ticks:
+                    if self._by_block:
+                        self._pass_funding()
+                        anew = prices
+                    else:
+                        self._update(prices)
+                self._open_alike(maker, some, anew)
+                tick(len(some))
+
+    def _open_alike(
+        self, maker: str, openings: Sequence[Opening], prices: list[int] | None
+    ) -> None:
+        """Opens positions of one market at one price, each against the market maker; with `prices`
+        these become the marks first."""
+        sends: list[tuple[str | None, Send]] = []
+        if prices is not None:
+            venue = self.venue
+            sends.append(("update", Send(venue.oracle, "update", (prices,), venue.reporter)))
+        for opening in openings:
             size, is_buy = abs(opening.lots), opening.lots > 0
-            what = (
-                f"{opening.account} cannot open {market.format_lots(opening.lots)} "
-                f"{opening.market} at {market.format_ticks(opening.ticks)}"
-            )
-            try:
-                self._place(maker, opening.market, not is_buy, size, opening.ticks)
-                tx = self._place(
-                    opening.account, opening.market, is_buy, size, opening.ticks, "ioc"
+            for name, side, tif in ((maker, not is_buy, "gtc"), (opening.account, is_buy, "ioc")):
+                order = (name, opening.market, side, size, opening.ticks, tif)
+                sends.append(("place", self._order(*order)))
+        try:
+            sent = self._send_all(sends)
+        except Reverted as error:
+            raise SetupError(f"{self._wish(openings)}: {error.reason}") from error
+        for opening, tx in zip(openings, sent[len(sent) % 2 + 1 :: 2], strict=True):
+            if sum(fill.size for fill in tx.all("Filled")) != abs(opening.lots):
+                raise SetupError(
+                    f"{self._wish([opening])}: {maker} lacks the margin for the other side"
                 )
-            except Reverted as error:
-                raise SetupError(f"{what}: {error.reason}") from error
-            if sum(fill.size for fill in tx.all("Filled")) != size:
-                raise SetupError(f"{what}: {maker} lacks the margin for the other side")
-            tick()
+
+    def _wish(self, openings: Sequence[Opening]) -> str:
+        first = openings[0]
+        market = self.scenario.markets[first.market]
+        others = f" (or one of the next {len(openings) - 1})" if len(openings) > 1 else ""
+        return (
+            f"{first.account}{others} cannot open {market.format_lots(first.lots)} "
+            f"{first.market} at {market.format_ticks(first.ticks)}"
+        )
 
     def _begin_recording(self) -> None:
         """The recorder learns all that was logged so far, then hears of every transaction."""
@@ -458,24 +528,40 @@ class Crash:
 
     def _rush(self, rush: Rush) -> None:
         """Raises Reverted with the count if somebody was refused; who was paid stays paid."""
-        refused: list[str] = []
         house = self.venue.clearinghouse
-        crowd = self.scenario.draws[rush.population].accounts
-        asked = 0
-        for drawn in crowd:
-            account = self.account_ids[drawn.name]
-            amount = int(house.call("cash", account) * Decimal(rush.share))
-            if amount <= 0:
-                continue
-            asked += 1
-            try:
-                tx = house.send("withdraw", account, amount, sender=self.traders[drawn.name])
-            except Reverted as error:
-                refused.append(error.reason)
-            else:
-                self._seen("withdraw", tx)
+        accounts = {
+            self.account_ids[d.name]: d.name for d in self.scenario.draws[rush.population].accounts
+        }
+        sends = [
+            Send(house, "withdraw", (row.account, amount), self.traders[accounts[row.account]])
+            for row in self.venue.rows(list(accounts))
+            if (amount := int(row.cash * Decimal(rush.share))) > 0
+        ]
+        asked = len(sends)
+        refused: list[str] = []
+        page = BATCH if self._by_block else 1
+        for start in range(0, asked, page):
+            some = sends[start : start + page]
+            paid: list[Tx] = []
+            for made in self._try_all(some):
+                if isinstance(made, Reverted):
+                    refused.append(made.reason)
+                else:
+                    paid.append(made)
+                    self._note("withdraw", made)
+            if paid:
+                self._check(paid)
         if refused:
             raise Reverted(f"{len(refused)} of {asked} withdrawals; the first: {refused[0]}")
+
+    def _try_all(self, sends: Sequence[Send]) -> list[Tx | Reverted]:
+        if self._by_block:
+            return send_many(sends)
+        ((contract, method, args, sender),) = sends
+        try:
+            return [contract.send(method, *args, sender=sender)]
+        except Reverted as error:
+            return [error]
 
     def _reported(self) -> list[int]:
         """What the oracle reports of the true prices; 0: nothing."""
@@ -510,7 +596,8 @@ class Crash:
         raise SetupError(f"the marks did not reach {wanted} in {WALK_LIMIT} epochs")
 
     def _marks(self) -> list[int]:
-        return [self.venue.oracle.call("mark", i) for i in range(len(self.markets))]
+        oracle = self.venue.oracle
+        return call_many([(oracle, "mark", (i,)) for i in range(len(self.markets))])
 
     # ---------------------------------------------------------------- transactions
 
@@ -529,23 +616,28 @@ class Crash:
         wait = SETUP_STALE + 1
         self.engine.wait(wait + -(now + wait) % 3_600)
 
+    def _order(
+        self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"
+    ) -> Send:
+        account, market = self.account_ids[name], self.market_ids[symbol]
+        args = (account, market, is_buy, lots, ticks, TIME_IN_FORCE[tif])
+        return Send(self.venue.order_book, "place", args, self.traders[name])
+
     def _place(
         self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"
     ) -> Tx:
-        tx = self.venue.place(
-            self.traders[name],
-            self.account_ids[name],
-            self.market_ids[symbol],
-            is_buy,
-            lots,
-            ticks,
-            tif,
-        )
+        contract, method, args, sender = self._order(name, symbol, is_buy, lots, ticks, tif)
+        tx = contract.send(method, *args, sender=sender)
         self._seen("place", tx)
         return tx
 
     def _seen(self, action: str, tx: Tx) -> None:
-        """Every transaction of the run ends here: events, gas, and the identities."""
+        """Every transaction of the run ends here, or in the two halves of this: what it said and
+        cost, and the identities."""
+        self._note(action, tx)
+        self._check([tx])
+
+    def _note(self, action: str, tx: Tx) -> None:
         self._transactions += 1
         self._actions[action] = self._actions.get(action, 0) + 1
         self.ledger.observe(tx.events)
@@ -560,13 +652,17 @@ class Crash:
                 self._adl_gas += tx.receipt.gas_used
             if action == "advance" or any(event.name in _ROUND_EVENTS for event in tx.events):
                 self._round_gas += tx.receipt.gas_used
+        if self._watchman is not None:
+            self._watchman.observe(tx.events)
+
+    def _check(self, sent: Sequence[Tx]) -> None:
+        """After these transactions, the last of which has just been mined."""
         if self._watchman is None:
             self.ledger.check()
             return
-        self._watchman.observe(tx.events)
         self._watchman.check()
-        if tx.all("RoundClosed"):
-            self.ledger.check()
+        if any(tx.all("RoundClosed") for tx in sent):
+            self.ledger.check(flagged=True)
 
     # ---------------------------------------------------------------- result
 
@@ -659,13 +755,19 @@ class Crash:
         names = self._names()
         ordered = list(dict.fromkeys([*self.account_ids.values(), *names]))
         marks = self._marks()
-        for row in self.venue.rows(ordered):
+        rows = self.venue.rows(ordered)
+        held: dict[tuple[int, int], Any] = {}
+        for i in range(len(self.markets)):
+            ids = [row.account for row in rows if row.active_markets >> i & 1]
+            found = zip(ids, self.venue.positions(i, ids), strict=True)
+            held |= {(account, i): position for account, position in found}
+        for row in rows:
             name = names[row.account]
             positions = {}
             for i, market in enumerate(self.markets):
-                if not (row.active_markets >> i) & 1:
+                if (row.account, i) not in held:
                     continue
-                size, quote, *_ = self.venue.clearinghouse.call("position", row.account, i)
+                size, quote = held[row.account, i].size, held[row.account, i].quote
                 entry = units.format_unit_price(abs(quote), abs(size), market.size_decimals)
                 positions[market.symbol] = {
                     "size": market.format_lots(size),

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from breakwater.contract import Event
+from breakwater.contract import Event, call_many
 from breakwater.venue import SCALE, Venue
 
 
@@ -81,25 +81,32 @@ class Ledger:
         self.observe(self.venue.clearinghouse.events())
         return self.accounts
 
-    def check(self, anew: bool = False) -> Solvency:
+    def check(self, anew: bool = False, flagged: bool = False) -> Solvency:
         """Reads the state and checks every identity. Raises InsolvencyError.
 
-        `anew` enumerates the accounts from the chain's logs first.
+        `anew` enumerates the accounts from the chain's logs first. `flagged` reads positions only
+        where an account says that it has one: with many markets, a small part of all.
         """
         if anew or not self._accounts:
             self.enumerate()
-        house = self.venue.clearinghouse
-        rows = self.venue.rows(self._accounts)
+        venue, house = self.venue, self.venue.clearinghouse
+        single = ["market_count", "account_count", "held", "uninsured", "fees"]
+        markets, count, held, uninsured, fees, balance = call_many(
+            [*((house, name, ()) for name in single), (venue.usdc, "balanceOf", (house,))]
+        )
+        rows = venue.rows(self._accounts)
         pools = remainder = 0
-        for market in range(house.call("market_count")):
-            pool, left = self._check_market(market)
+        for market in range(markets):
+            held_here = self._accounts
+            if flagged:
+                held_here = [row.account for row in rows if row.active_markets >> market & 1]
+            pool, left = self._check_market(market, held_here)
             pools += pool
             remainder += left
-        uninsured, fees = house.call("uninsured"), house.call("fees")
         reading = Solvency(
-            held=house.call("held"),
+            held=held,
             owed=sum(row.cash + row.quotes for row in rows) + fees + pools - uninsured,
-            balance=self.venue.usdc.call("balanceOf", house),
+            balance=balance,
             uninsured=uninsured,
             equity=sum(row.equity for row in rows),
             fees=fees,
@@ -107,9 +114,8 @@ class Ledger:
             accounts=len(rows),
         )
         _require(
-            len(rows) == house.call("account_count"),
-            f"LEDGER_0: the logs name {len(rows)} accounts, the clearinghouse counts "
-            f"{house.call('account_count')}",
+            len(rows) == count,
+            f"LEDGER_0: the logs name {len(rows)} accounts, the clearinghouse counts {count}",
         )
         _require(
             reading.difference == 0,
@@ -127,15 +133,20 @@ class Ledger:
         self.checks += 1
         return reading
 
-    def _check_market(self, market: int) -> tuple[int, int]:
+    def _check_market(self, market: int, accounts: list[int]) -> tuple[int, int]:
         """I2 and I3 of one market. Returns its pool, and what would be left in it if every
         position were settled now, micro-USDC."""
         house = self.venue.clearinghouse
-        pool, dust = house.call("funding_pool", market), house.call("funding_dust", market)
-        index = self._index(market)
+        names = ["funding_pool", "funding_dust", "open_interest", "settlement_account"]
+        names.append("settlement_index")
+        pool, dust, interest, settled, index, running = call_many(
+            [*((house, name, (market,)) for name in names), (self.venue.oracle, "index", (market,))]
+        )
+        if not settled:
+            index = running
         sizes = unsettled = longs = rounded = 0
-        rows = self.venue.positions(market, self._accounts)
-        for account, row in zip(self._accounts, rows, strict=True):
+        rows = self.venue.positions(market, accounts)
+        for account, row in zip(accounts, rows, strict=True):
             _require(
                 row.size != 0 or row.quote == 0,
                 f"LEDGER_2: account {account} is flat in market {market} and still has a "
@@ -147,7 +158,6 @@ class Ledger:
             unsettled += owed
             rounded += -(-owed // SCALE)
         _require(sizes == 0, f"LEDGER_2: sizes of market {market} sum to {sizes}, not 0")
-        interest = house.call("open_interest", market)
         _require(
             interest == longs,
             f"LEDGER_2: open interest of market {market} is {interest}, longs hold {longs}",
@@ -161,11 +171,6 @@ class Ledger:
         remainder = pool + rounded
         _require(remainder >= 0, f"LEDGER_4: funding remainder of market {market} is {remainder}")
         return pool, remainder
-
-    def _index(self, market: int) -> int:
-        if self.venue.clearinghouse.call("settlement_account", market):
-            return int(self.venue.clearinghouse.call("settlement_index", market))
-        return int(self.venue.oracle.call("index", market))
 
 
 def _require(holds: bool, message: str) -> None:

@@ -63,6 +63,8 @@ RESERVED_NAMES: Final = frozenset(
     | {"oracle", "length"}
 )
 RESERVED_PREFIX: Final = "estate"
+MAKER_MARKETS: Final = 8
+"""Markets that one account may hold. For more, the market maker has further accounts."""
 
 Loc = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -541,6 +543,10 @@ class Printed(Part):
     why: Text = Field(description="one sentence: the same, or where and why they differ")
 
 
+def _maker_names(name: str, markets: int) -> list[str]:
+    return [name, *(f"{name}_{i}" for i in range(2, -(-markets // MAKER_MARKETS) + 1))]
+
+
 class Scenario(Part):
     """A whole scenario file."""
 
@@ -548,6 +554,9 @@ class Scenario(Part):
     description: Text = Field(description="one line")
     source: Text = Field(description="where the figures are from and what is real in them")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="a whole number")
+    large: bool = Field(
+        default=False, description="true: so large that its full form is for the in-process engine"
+    )
     venue: Venue = Field(default_factory=Venue, description="the venue's rules")
     markets: dict[Symbol, Market] = Field(
         min_length=1, max_length=64, description="markets by name"
@@ -616,7 +625,16 @@ class Scenario(Part):
         """Micro-USDC that every account begins with, in the order of `account_names`."""
         out = {account.name: account.collateral_micro for account in self.accounts}
         out |= {drawn.name: drawn.collateral for draw in self._drawn for drawn in draw.accounts}
-        return out | {self.market_maker.name: self.market_maker.collateral_micro}
+        return out | dict.fromkeys(self.makers, self.market_maker.collateral_micro)
+
+    @property
+    def makers(self) -> list[str]:
+        """The market maker's accounts: one for every eight markets, with its collateral each."""
+        return _maker_names(self.market_maker.name, len(self.markets))
+
+    def maker_of(self, market: str) -> str:
+        """The account of the market maker that trades this market."""
+        return self.makers[list(self.markets).index(market) // MAKER_MARKETS]
 
     @property
     def account_names(self) -> tuple[str, ...]:
@@ -628,7 +646,7 @@ class Scenario(Part):
 
         Csv files are read by ``load``; in a Scenario made without it they are not there.
         """
-        empty = ResolvedBook(self.market_maker.name, (), ())
+        empty = ResolvedBook(self.maker_of(market), (), ())
         return self._books.get(market, empty)
 
     def openings(self) -> tuple[Opening, ...]:
@@ -1061,7 +1079,8 @@ class _Meaning:
             stated += [(("populations", index, "name"), name) for name in crowd.names(self.short)]
             stated.append((("populations", index, "name"), crowd.name))
         if self.maker is not None:
-            stated.append((("market_maker", "name"), self.maker.name))
+            makers = _maker_names(self.maker.name, len(self._mapping("markets")))
+            stated += [(("market_maker", "name"), name) for name in makers]
         for loc, name in stated:
             if name.lower() in RESERVED_NAMES or name.lower().startswith(RESERVED_PREFIX):
                 self.doc.add(loc, f"the reserved name {name}", "a name the venue does not use")
@@ -1240,7 +1259,12 @@ class _Meaning:
                     f"and an ask at {market.format_ticks(low)}",
                     "bids below asks: these would trade at once",
                 )
-        owner = book.owner or (self.maker.name if self.maker else "")
+        owner = book.owner or ""
+        if self.maker and not owner:
+            markets = list(self._mapping("markets"))
+            owner = _maker_names(self.maker.name, len(markets))[
+                markets.index(symbol) // MAKER_MARKETS
+            ]
         self.books[symbol] = ResolvedBook(owner, tuple(bids), tuple(asks))
 
     def _level(self, loc: Loc, market: Market, price: str, size: str) -> BookLevel | None:

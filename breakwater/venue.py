@@ -276,11 +276,13 @@ class Venue:
 
     def rows(self, accounts: Sequence[int]) -> list[Any]:
         """Money and margin of any number of accounts, in order, as `Lens.accounts` gives them."""
-        return [row for page in _pages(accounts) for row in self.lens.call("accounts", page)]
+        calls = [(self.lens, "accounts", (page,)) for page in _pages(accounts)]
+        return [row for rows in contract.call_many(calls) for row in rows]
 
     def positions(self, market: int, accounts: Sequence[int]) -> list[Any]:
         """Positions of any number of accounts in one market, in order."""
-        return [r for page in _pages(accounts) for r in self.lens.call("positions", market, page)]
+        calls = [(self.lens, "positions", (market, page)) for page in _pages(accounts)]
+        return [row for rows in contract.call_many(calls) for row in rows]
 
     def set_prices(self, prices: list[int]) -> Tx:
         """One oracle epoch: a price in ticks for every market, in order of market id."""

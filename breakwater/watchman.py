@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from breakwater.contract import Event
+from breakwater.contract import Event, call_many
 from breakwater.ledger import InsolvencyError
 from breakwater.rebuild import State, play
 from breakwater.venue import Venue
@@ -64,12 +64,17 @@ class Watchman:
     def check(self) -> None:
         """I1, I1' and the sizes of I2 against what the chain holds. Raises InsolvencyError."""
         house = self.venue.clearinghouse
-        held, uninsured, fees = (house.call(name) for name in ("held", "uninsured", "fees"))
+        held, uninsured, fees, balance = call_many(
+            [
+                *((house, name, ()) for name in ("held", "uninsured", "fees")),
+                (self.venue.usdc, "balanceOf", (house,)),
+            ]
+        )
         pools = sum(self.state.pools.values())
         difference = held - (self._total + fees + pools - uninsured)
         if difference:
             raise InsolvencyError(f"LEDGER_1: by the logs, held - owed = {difference}")
-        if self.venue.usdc.call("balanceOf", house) < held:
+        if balance < held:
             raise InsolvencyError("LEDGER_1': the token balance is below what is held")
         for market, total in self._sizes.items():
             if total:

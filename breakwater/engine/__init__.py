@@ -5,6 +5,7 @@ imported from its own module: `revm.RevmEngine`, `rpc.RpcEngine`, `ape.ApeEngine
 """
 
 from breakwater.engine.base import (
+    BATCH,
     GENESIS_TIMESTAMP,
     TX_GAS_LIMIT,
     Engine,
@@ -12,9 +13,11 @@ from breakwater.engine.base import (
     Log,
     Receipt,
     Reverted,
+    Sending,
 )
 
 __all__ = [
+    "BATCH",
     "GENESIS_TIMESTAMP",
     "TX_GAS_LIMIT",
     "Engine",
@@ -22,4 +25,5 @@ __all__ = [
     "Log",
     "Receipt",
     "Reverted",
+    "Sending",
 ]

@@ -25,6 +25,8 @@ from breakwater.engine.base import (
     Log,
     Receipt,
     Reverted,
+    Sending,
+    checked_batch,
     checksum,
     halt_reason,
     revert_reason,
@@ -126,9 +128,23 @@ class ApeEngine:
         """Sign and send a transaction and await its receipt; see `Engine`."""
         return self._send(sender, to, data)
 
+    def transact_many(self, requests: Sequence[Sending]) -> list[Receipt | Reverted]:
+        """One after the other, each in a block of its own: the network decides what shares one."""
+        out: list[Receipt | Reverted] = []
+        for sender, to, data in checked_batch(requests):
+            try:
+                out.append(self._send(sender, to, data))
+            except Reverted as failure:
+                out.append(failure)
+        return out
+
     def call(self, to: str, data: bytes, sender: str | None = None) -> bytes:
         """Run on the last block and discard every effect; see `Engine`."""
         return self._rehearse(sender or _NOBODY, to, data)
+
+    def call_many(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        """As `call`, one after the other."""
+        return [self.call(to, data) for to, data in requests]
 
     def wait(self, seconds: int) -> None:
         """Let time pass by mining an empty block; the next one follows it by a second.

@@ -18,6 +18,7 @@ from breakwater.engine.base import (
     Log,
     Receipt,
     Reverted,
+    Sending,
     checksum,
     halt_reason,
     revert_reason,
@@ -106,6 +107,14 @@ class ReadEngine:
     def transact(self, sender: str, to: str, data: bytes) -> Receipt:
         """Refused."""
         self._refuse()
+
+    def transact_many(self, requests: Sequence[Sending]) -> list[Receipt | Reverted]:
+        """Refused."""
+        self._refuse()
+
+    def call_many(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        """As `call`, one after the other."""
+        return [self.call(to, data) for to, data in requests]
 
     def wait(self, seconds: int) -> None:
         """Refused."""

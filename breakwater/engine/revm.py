@@ -25,7 +25,9 @@ from breakwater.engine.base import (
     Log,
     Receipt,
     Reverted,
+    Sending,
     actor_address,
+    checked_batch,
     checksum,
     halt_reason,
     revert_reason,
@@ -151,6 +153,27 @@ class RevmEngine:
         self._nonces[sender] = self._nonces.get(sender, 0) + 1
         return Receipt(self._finish_block(), None, self._block_number, self._timestamp, output)
 
+    def transact_many(self, requests: Sequence[Sending]) -> list[Receipt | Reverted]:
+        """Run the transactions in one block; see `Engine`."""
+        requests = [(checksum(sender), to, data) for sender, to, data in checked_batch(requests)]
+        evm = self._evm
+        self._next_block()
+        number, timestamp = self._block_number + 1, self._timestamp + 1 + self._wait
+        out: list[Receipt | Reverted] = []
+        for sender, to, data in requests:
+            evm.reset_transient_storage()
+            self._nonces[sender] = self._nonces.get(sender, 0) + 1
+            try:
+                output = bytes(evm.message_call(sender, to, data, gas=TX_GAS_LIMIT))
+            except RuntimeError as error:
+                out.append(_reverted(error))
+            else:
+                logs = self._said()
+                self._logs += logs
+                out.append(Receipt(logs, None, number, timestamp, output))
+        self._block_number, self._timestamp, self._wait = number, timestamp, 0
+        return out
+
     def call(self, to: str, data: bytes, sender: str | None = None) -> bytes:
         """Run on the last block's state and time, then discard every effect; see `Engine`."""
         evm = self._evm
@@ -162,6 +185,10 @@ class RevmEngine:
             raise _reverted(error) from None
         finally:
             evm.revert(checkpoint)
+
+    def call_many(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        """As `call`, one after the other."""
+        return [self.call(to, data) for to, data in requests]
 
     def wait(self, seconds: int) -> None:
         """Move the next block's timestamp on; see `Engine`."""
@@ -220,12 +247,19 @@ class RevmEngine:
         self._block_number += 1
         self._timestamp += 1 + self._wait
         self._wait = 0
-        logs = []
-        for raw in self._evm.result.logs:
-            topics, data = raw.data
-            logs.append(Log(checksum(raw.address), tuple(topics), data))
-        self._logs.extend(logs)
-        return tuple(logs)
+        logs = self._said()
+        self._logs += logs
+        return logs
+
+    def _said(self) -> tuple[Log, ...]:
+        """The logs of the last call."""
+        return tuple(
+            [
+                Log(checksum(raw.address), tuple(topics), data)
+                for raw in self._evm.result.logs
+                for topics, data in (raw.data,)
+            ]
+        )
 
 
 def _reverted(error: RuntimeError) -> Reverted:

@@ -3,19 +3,28 @@ short by a price that grew old while it worked."""
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from breakwater import crash as crash_module
 from breakwater import expect
 from breakwater import keeper as keeper_module
 from breakwater.artifacts import ROOT
 from breakwater.crash import Crash
 from breakwater.engine.revm import RevmEngine
 from breakwater.paths import SHAPES
-from breakwater.scenario import ACTIONS, parse
+from breakwater.scenario import ACTIONS, ScenarioError, load, parse
+
+LARGE = [
+    path
+    for path in sorted((ROOT / "scenarios").glob("*.yaml"))
+    if "\nlarge: true\n" in path.read_text()
+]
 
 TEXT = """\
 name: t
@@ -83,3 +92,61 @@ def test_the_page_about_the_format_names_every_action_shape_and_scenario() -> No
     names = [path.stem for path in (ROOT / "scenarios").glob("*.yaml")]
     wanted = [*ACTIONS, *SHAPES, *(n for n in names if not n.startswith("percolator_"))]
     assert [name for name in wanted if name not in page] == []
+
+
+@pytest.mark.skipif(
+    "BREAKWATER_LARGE" not in os.environ,
+    reason="minutes of work: BREAKWATER_LARGE=1 runs the scenarios in full that say large: true",
+)
+@pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
+def test_a_large_scenario_ends_as_its_file_says(path: Path) -> None:
+    scenario = load(path)
+    result = Crash(scenario, RevmEngine()).run()
+    assert [c for c in expect.evaluate(scenario.expected, result) if not c.ok] == []
+    assert result["solvency"]["difference"] == "0"
+
+
+def test_a_large_scenario_has_a_short_form() -> None:
+    assert LARGE
+    assert all(load(path, short=True).has_short for path in LARGE)
+
+
+def test_by_the_block_a_crash_ends_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TEXT.replace("path:\n", 'path:\n  - {rush: {population: crowd, share: "0.1"}}\n')
+    one = Crash(parse(text, "t.yaml"), RevmEngine()).run()
+    monkeypatch.setattr(crash_module, "BY_BLOCK", 1)
+    many = Crash(parse(text, "t.yaml"), RevmEngine()).run()
+    assert many["steps"][0]["timestamp"] < one["steps"][0]["timestamp"]
+    for key in ("accounts", "bankruptcies", "waterfall", "paid"):
+        assert many[key] == one[key]
+    assert many["adl"]["fills"] == one["adl"]["fills"]
+    assert many["setup"]["transactions"] == one["setup"]["transactions"]
+    assert many["steps"][0]["refused"] == one["steps"][0]["refused"]
+    assert many["transactions"] == one["transactions"]
+
+
+MARKETS = ["M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9"]
+
+
+def test_of_more_than_eight_markets_the_maker_has_an_account_for_every_eight() -> None:
+    text = "name: t\ndescription: d\nsource: synthetic\nvenue: {max_step: none}\nmarkets:\n"
+    text += "".join(
+        f'  {m}: {{size_decimals: 2, max_leverage: 20, price: "100"}}\n' for m in MARKETS
+    )
+    text += "accounts:\n" + "".join(
+        f'  - {{name: long_{m}, collateral: "1000", positions: {{{m}: '
+        '{size: "10", entry: "100"}}}\n'
+        for m in MARKETS
+    )
+    text += 'book: {M9: {bids: [["90", "1"]]}}\npath:\n  - {set_price: {M9: "99"}}\n'
+    text += 'expect: {solvency.difference: "0"}\n'
+    scenario = parse(text, "t.yaml")
+    assert scenario.makers == ["maker", "maker_2"]
+    assert scenario.resolved_book("M9").owner == "maker_2"
+    result = Crash(scenario, RevmEngine()).run()
+    positions = result["accounts"]["maker"]["positions"]
+    assert {m: held["size"] for m, held in positions.items()} == dict.fromkeys(MARKETS[:8], "-10")
+    # Short 10 at 100, now at 99.
+    assert result["accounts"]["maker_2"]["equity"] == "1000010"
+    with pytest.raises(ScenarioError, match="maker_2 again"):
+        parse(text.replace("long_M1", "maker_2"), "t.yaml")

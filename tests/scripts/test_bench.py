@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 
 import pytest
 
 from breakwater.bench import MIX, actions, measure
 from breakwater.engine.revm import RevmEngine
+from breakwater.engine.rpc import start_anvil
 
 
 def test_every_hundred_transactions_have_the_stated_mix() -> None:
@@ -18,11 +20,29 @@ def test_every_hundred_transactions_have_the_stated_mix() -> None:
     assert len(actions(250)) == 250
 
 
-@pytest.mark.parametrize("checked", [False, True])
-def test_a_small_measurement_counts_what_it_did(checked: bool) -> None:
-    speed = measure(RevmEngine(), traders=7, count=300, checked=checked)
+@pytest.mark.parametrize("how", [{}, {"checked": True}, {"filing": False}, {"by_block": True}])
+def test_a_small_measurement_counts_what_it_did(how: dict[str, bool]) -> None:
+    heard: list[int] = []
+    speed = measure(RevmEngine(), traders=7, count=300, progress=heard.append, **how)
     row = speed.row()
-    assert row["transactions"] == 300 and row["checked"] is checked
+    assert row["transactions"] == 300 and row["checked"] is how.get("checked", False)
+    assert row["filing"] is how.get("filing", True)
     assert row["per_second"] == round(300 / speed.seconds, 1)
     # A fill logs two positions and the fill itself, all others at least one event.
     assert speed.events >= 300 + 2 * 150
+    assert heard[-1] == 300 and heard == sorted(heard)
+    # An epoch needs a block after that of the epoch before it.
+    assert speed.blocks == 300 if "by_block" not in how else 30 <= speed.blocks <= 40
+
+
+def test_the_blocks_of_a_measurement_change_only_the_clock() -> None:
+    one, many = (measure(RevmEngine(), 7, 300, by_block=by_block) for by_block in (False, True))
+    assert one.events == many.events
+
+
+@pytest.mark.skipif(shutil.which("anvil") is None, reason="anvil is not on PATH")
+def test_a_devnet_does_what_the_engine_in_process_does() -> None:
+    with start_anvil() as devnet:
+        there = measure(devnet, 7, 300, by_block=True)
+    here = measure(RevmEngine(), 7, 300, by_block=True)
+    assert (there.events, there.blocks) == (here.events, here.blocks)

@@ -11,15 +11,20 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import eth_abi
 import pytest
 import vyper
+from eth_abi.exceptions import DecodingError
 
 from breakwater import contract as contracts
+from breakwater import words
 from breakwater.contract import Contract, ContractError, EventDecoder
 from breakwater.engine.base import (
+    BATCH,
     GENESIS_TIMESTAMP,
     TX_GAS_LIMIT,
     Engine,
+    EngineError,
     Receipt,
     Reverted,
     halt_reason,
@@ -488,3 +493,154 @@ def test_logs_of_unknown_contracts_are_left_out_and_keep_their_place() -> None:
     assert [event.index for event in tx.events] == [0, 2]
     with pytest.raises(ContractError, match="expected one Changed event, found 2"):
         tx.one("Changed")
+
+
+WORDS = ["uint8", "uint128", "uint256", "int8", "int128", "int256", "bool", "address"]
+EDGES = [0, 1, 127, 128, 255, 256, 2**127 - 1, 2**127, 2**160, 2**255 - 1, 2**255, 2**256 - 128]
+EDGES += [2**256 - 129, 2**256 - 2**127, 2**256 - 2**127 - 1, 2**256 - 1]
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_the_quick_codec_reads_a_word_as_the_general_one_or_leaves_it_alone(kind: str) -> None:
+    entry = {"name": "x", "type": kind, "indexed": False}
+    read, read_list = words.decoder([entry]), words.decoder([{**entry, "type": f"{kind}[]"}])
+    pair = {"name": "p", "type": "tuple", "components": [{"name": "n", "type": "uint8"}, entry]}
+    read_pair = words.decoder([pair])
+    said = words.log_decoder([entry, {**entry, "name": "y", "indexed": True}], str.upper)
+    assert read and read_list and read_pair and said
+    fitting = 0
+    for word in (edge.to_bytes(32, "big") for edge in EDGES):
+        listed = (32).to_bytes(32, "big") + (1).to_bytes(32, "big") + word
+        two = (7).to_bytes(32, "big") + word
+        try:
+            (value,) = eth_abi.decode([kind], word)
+        except DecodingError:
+            for quick, data in ((read, word), (read_list, listed), (read_pair, two)):
+                with pytest.raises(words.NotPlain):
+                    quick(data)
+            with pytest.raises(words.NotPlain):
+                said([b"", bytes(32)], word)
+            with pytest.raises(words.NotPlain):
+                said([b"", word], bytes(32))
+            continue
+        fitting += 1
+        assert read(word) == (value,) and type(read(word)[0]) is type(value)
+        assert read_list(listed) == ((value,),)
+        assert read_pair(two) == ((7, value),)
+        loud = value.upper() if kind == "address" else value
+        assert said([b"", word], word) == {"x": loud, "y": loud}
+        write, write_list = words.encoder([entry]), words.encoder([{**entry, "type": f"{kind}[]"}])
+        assert write and write_list
+        assert write([value]) == word
+        assert write_list([[value]]) == listed
+    assert 0 < fitting <= len(EDGES)
+    for data in (b"", bytes(31)):
+        with pytest.raises(words.NotPlain):
+            read(data)
+    with pytest.raises(words.NotPlain):
+        read_list((32).to_bytes(32, "big") + (2).to_bytes(32, "big") + bytes(63))
+    with pytest.raises(words.NotPlain):
+        said([b""], bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("uint8", 256),
+        ("uint8", -1),
+        ("int8", 128),
+        ("int8", True),
+        ("bool", 1),
+        ("address", "0x12"),
+    ],
+)
+def test_the_quick_codec_does_not_write_what_does_not_fit(kind: str, value: Any) -> None:
+    for entry, given in (({"type": kind}, value), ({"type": f"{kind}[]"}, [value])):
+        write = words.encoder([entry])
+        assert write is not None
+        with pytest.raises(words.NotPlain):
+            write([given])
+
+
+def batches(engine: Engine) -> list[Any]:
+    """Blocks of many transactions between blocks of one: some fail, senders come again and again,
+    and time passes. What becomes of each, the clock, the logs, and an address made afterwards."""
+    told: list[Any] = []
+    people = [engine.actor(f"sender {i}") for i in range(7)]
+    probe = make(engine)
+
+    def block(count: int, failing: set[int]) -> None:
+        sent = [
+            (people[i % 7], probe.address, probe.encode("set", 1000 + i if i in failing else i))
+            for i in range(count)
+        ]
+        for made in engine.transact_many(sent):
+            if isinstance(made, Reverted):
+                told.append(made.reason)
+            else:
+                told.append((made.timestamp, made.block_number, made.logs))
+        told.extend([engine.timestamp, probe.call("amount"), probe.call("clock")])
+
+    block(BATCH, set())
+    engine.wait(100)
+    block(20, {3, 4, 19})
+    engine.wait(7)
+    block(2, {0, 1})
+    with pytest.raises(Reverted):
+        probe.send("set", 5_000, sender=people[0])
+    probe.send("set", 77, sender=people[0])
+    snap = engine.snapshot()
+    block(5, {2})
+    engine.revert(snap)
+    block(6, {0})
+    told.append(engine.logs([probe.address]))
+    told.append(make(engine, label="sender 3").address)
+    block(1, set())
+    asked = [(probe.address, probe.encode("less", n)) for n in range(5)]
+    told.append(engine.call_many(asked))
+    with pytest.raises(Reverted, match="without a reason"):
+        engine.call_many([*asked, (probe.address, probe.encode("less", 11))])
+    with pytest.raises(ValueError, match="1 to 50"):
+        engine.transact_many([])
+    with pytest.raises(ValueError, match="1 to 50"):
+        engine.transact_many([(people[0], probe.address, b"")] * (BATCH + 1))
+    return told
+
+
+def test_a_batch_is_one_block_in_which_only_the_failures_leave_nothing() -> None:
+    told = batches(RevmEngine())
+    first = told[:BATCH]
+    assert {(stamp, number) for stamp, number, _ in first} == {first[0][:2]}
+    assert [len(logs) for _, _, logs in first] == [1] * BATCH
+    second = told[BATCH + 3 : BATCH + 23]
+    assert [i for i, made in enumerate(second) if isinstance(made, str)] == [3, 4, 19]
+    assert second[19] == "probe: amount too large"
+    # The last that worked, and a hundred seconds later.
+    assert told[BATCH + 24] == 18
+    assert second[0][0] == first[0][0] + 101
+
+
+@needs_anvil
+@pytest.mark.parametrize(
+    ("flags", "keeps_batches"),
+    [
+        (None, True),
+        ((), True),
+        (("--no-mining",), True),
+        # The order in which a node hears the entries of a batch is nobody's.
+        (("--order", "fifo"), False),
+        (("--block-time", "60"), True),
+    ],
+)
+def test_batches_are_the_same_on_a_devnet(flags: Any, keeps_batches: bool) -> None:
+    with start_anvil(flags=flags) as devnet:
+        assert batches(devnet) == batches(RevmEngine())
+        # Arrival in order happens by luck too.
+        assert devnet.batches or not keeps_batches
+
+
+def test_an_engine_that_only_reads_sends_no_batch() -> None:
+    from breakwater.engine.read import ReadEngine
+
+    with pytest.raises(EngineError, match="only reads"):
+        ReadEngine("http://127.0.0.1:1").transact_many([("0x" + "00" * 20, "0x" + "00" * 20, b"")])
