@@ -388,6 +388,7 @@ def net(long: uint256, short: uint256, market: uint256) -> uint256:
     """
     self._require_owner(long)
     self._require_owner(short)
+    self._require_market(market)
     word: uint256 = self.terms[market]
     mark: uint256 = 0
     is_fresh: bool = False

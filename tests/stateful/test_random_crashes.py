@@ -10,7 +10,7 @@ At the end of each episode everybody leaves (`tests/leaving.py`): without any ca
 all close, withdraw and redeem, and what the venue holds then is named to the micro-USDC. There the
 mirror no longer goes along; the identities do.
 
-The short form runs by default; BREAKWATER_LONG=1 runs twenty-five times as many episodes.
+The short form runs by default; BREAKWATER_LONG=1 runs twenty times as many episodes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.leaving import Exit, Trader
 from tests.stateful.mirror import TRANCHE, VAULT, Backstop, Charges, Mirror
 
 LONG = os.environ.get("BREAKWATER_LONG") == "1"
-EPISODES = 1_500 if LONG else 60
+EPISODES = 1_600 if LONG else 80
 OPERATIONS = 90
 STALE_AFTER = 3_600
 LEVERAGES = {0: 20, 1: 50}
