@@ -83,6 +83,10 @@ event Wired:
     governor: address
 
 
+event IndexWired:
+    ranking_index: address
+
+
 event IsolatedTo:
     account: indexed(uint256)
     market: indexed(uint256)
@@ -211,6 +215,7 @@ def wire_index(index: address):
     """
     self._require_deployer(self.ranking_index == empty(address) and self.market_count == 0)
     self.ranking_index = index
+    log IndexWired(ranking_index=index)
 
 
 @external
