@@ -383,39 +383,6 @@ def transfer(source: uint256, to: uint256, amount: uint256):
 
 
 @external
-def net(long: uint256, short: uint256, market: uint256) -> uint256:
-    """
-    @notice Closes opposite positions of two accounts of the caller's against each other, as far as the
-            smaller one goes, at the mark and without a fee: nobody else takes part. The book prevents
-            self-trade, and while nobody may add risk there is no third to stand between them.
-    @dev Both sides only reduce, and are asked as in a fill.
-    @return Lots closed.
-    """
-    self._require_owner(long)
-    self._require_owner(short)
-    self._require_market(market)
-    word: uint256 = self.terms[market]
-    mark: uint256 = 0
-    is_fresh: bool = False
-    index: int256 = 0
-    mark, is_fresh, index = self._read(market, word)
-    assert is_fresh, STALE
-    size: int256 = min(
-        position_codec.unpack(ledger._positions[long][market]).size,
-        -position_codec.unpack(ledger._positions[short][market]).size,
-    )
-    assert size > 0, "clearinghouse: no position"
-    quote: int256 = size * convert(mark, int256)
-    refusal: String[48] = self._refusal(market, word, long, -size, quote)
-    assert len(refusal) == 0, refusal
-    refusal = self._refusal(market, word, short, size, -quote)
-    assert len(refusal) == 0, refusal
-    lots: uint256 = convert(size, uint256)
-    self._exchange(market, short, long, lots, lots * mark)
-    return lots
-
-
-@external
 def set_leverage(account: uint256, market: uint256, leverage: uint256):
     """
     @notice The owner's own limit on leverage in one market, up to the market's; 0 for the market's.

@@ -218,7 +218,7 @@ class Exit:
         short = min(held, key=lambda name: held[name])
         owner = self.traders[long].address
         ids = [self.traders[name].account for name in (long, short)]
-        self.send("clearinghouse", "net", owner, *ids, market)
+        self.send("deleverager", "net", owner, *ids, market)
 
     def _helper(self) -> str:
         """Who takes what nobody else can: the market maker, or the richest trader while no money

@@ -514,7 +514,7 @@ class Episode:
         caller = self.caller(self.accounts[-1])
         self.do(
             "net",
-            lambda: self.venue.clearinghouse.send("net", long, short, market, sender=caller),
+            lambda: self.venue.deleverager.send("net", long, short, market, sender=caller),
             "net", caller, long, short, market,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import USDC, X_PRICE, X, Y, args, refused
 
-NO_POSITION = "clearinghouse: no position"
+NO_POSITION = "deleverager: nothing to net"
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def straddle(open_position: Any, trader_id: int, maker_id: int, second: int) -> 
 
 
 def test_as_far_as_the_smaller_one_goes(
-    clearinghouse: Any, trader: Any, straddle: tuple[int, int], move_mark: Any
+    deleverager: Any, clearinghouse: Any, trader: Any, straddle: tuple[int, int], move_mark: Any
 ) -> None:
     long, short = straddle
     move_mark(X_PRICE * 98 // 100)
     equities = [clearinghouse.equity(account) for account in straddle]
     interest = clearinghouse.open_interest(X)
-    receipt = clearinghouse.net(long, short, X, sender=trader)
+    receipt = deleverager.net(long, short, X, sender=trader)
     assert args(receipt, clearinghouse.Exchanged) == [
         {"market": X, "buyer": short, "seller": long, "size": 200, "quote": 200 * 980_000}
     ]
@@ -42,37 +42,43 @@ def test_as_far_as_the_smaller_one_goes(
     assert clearinghouse.cash(short) == 1_004 * USDC
     assert clearinghouse.open_interest(X) == interest - 200
     with refused(NO_POSITION):
-        clearinghouse.net(long, short, X, sender=trader)
+        deleverager.net(long, short, X, sender=trader)
 
 
 def test_only_ones_own_and_only_opposite(
-    clearinghouse: Any, trader: Any, maker: Any, maker_id: int, straddle: tuple[int, int]
+    deleverager: Any,
+    clearinghouse: Any,
+    trader: Any,
+    maker: Any,
+    maker_id: int,
+    straddle: tuple[int, int],
 ) -> None:
     long, short = straddle
     for pair in ((short, long), (long, long), (short, short)):
         with refused(NO_POSITION):
-            clearinghouse.net(*pair, X, sender=trader)
+            deleverager.net(*pair, X, sender=trader)
     with refused(NO_POSITION):
-        clearinghouse.net(long, short, Y, sender=trader)
-    with refused("clearinghouse: unknown market"):
-        clearinghouse.net(long, short, 64, sender=trader)
+        deleverager.net(long, short, Y, sender=trader)
+    with refused("oracle: stale price"):
+        deleverager.net(long, short, 64, sender=trader)
     for pair in ((long, maker_id), (maker_id, short)):
         for sender in (trader, maker):
-            with refused("clearinghouse: not your account"):
-                clearinghouse.net(*pair, X, sender=sender)
-    with refused("clearinghouse: unknown account"):
-        clearinghouse.net(long, 99, X, sender=trader)
+            with refused("deleverager: not your account"):
+                deleverager.net(*pair, X, sender=sender)
+    with refused("deleverager: not your account"):
+        deleverager.net(long, 99, X, sender=trader)
 
 
 def test_not_at_a_stale_price(
-    clearinghouse: Any, trader: Any, straddle: tuple[int, int], wait: Any
+    deleverager: Any, clearinghouse: Any, trader: Any, straddle: tuple[int, int], wait: Any
 ) -> None:
     wait(3_700)
     with refused("oracle: stale price"):
-        clearinghouse.net(*straddle, X, sender=trader)
+        deleverager.net(*straddle, X, sender=trader)
 
 
 def test_a_side_below_zero_goes_the_way_of_any_bankrupt(
+    deleverager: Any,
     clearinghouse: Any,
     open_account: Any,
     open_position: Any,
@@ -87,5 +93,5 @@ def test_a_side_below_zero_goes_the_way_of_any_bankrupt(
     open_position(maker_id, second, 200)
     move_mark(X_PRICE * 94 // 100)
     assert clearinghouse.equity(long) == -2 * USDC
-    with refused("margin: reducing would end below zero"):
-        clearinghouse.net(long, second, X, sender=trader)
+    with refused("deleverager: below zero"):
+        deleverager.net(long, second, X, sender=trader)
