@@ -51,10 +51,18 @@ CLOSED: Final[dict[str, dict[str, str]]] = {
     "winner_in_part": {"winner": "0", "second": "5700", "other": "8300", "maker": "999000"},
     "cross_windup": {"loser": "0", "btc_short": "580", "eth_short": "520"},
     "liquidity_pulled": {"long": "0", "short": "3600", "quoter": "100000"},
+    "keeper_rewarded": {"long": "102", "short": "3400", "bidder": "5000", "watcher": "60"},
+    # 98% of what the depositors brought; the tranche's 200 are worked off at 93, as the mark is.
+    "backstop_limited": {"long_a": "0", "long_b": "0", "short": "11600", "saver": "4900"},
 }
 # What is left of the vault, micro-USDC: gains of a vault without depositors, or what the virtual
 # shares keep of a gain.
-KEPT: Final = {"fees": 700_000, "winner_in_part": 500 * 10**6, "backstop_work_off": 1}
+KEPT: Final = {
+    "fees": 700_000,
+    "keeper_rewarded": 48 * 10**6,
+    "winner_in_part": 500 * 10**6,
+    "backstop_work_off": 1,
+}
 
 # As above, before the ratio at which an uninsured loss is shared.
 CLAIMS: Final[dict[str, dict[str, str]]] = {
@@ -95,7 +103,8 @@ class Insured(Crash):
     """A run in which the vault's money is two depositors', a third and the rest, not a gift."""
 
     def _insure(self) -> None:
-        self.depositors: dict[str, int] = {}
+        # The file's own, and two for what it gives to the vault.
+        self.depositors = self.scenario.venue.deposits_micro
         self.venue.insure = self._deposit  # type: ignore[method-assign]
         super()._insure()
 
