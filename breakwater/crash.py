@@ -22,7 +22,16 @@ from breakwater.keeper import Keeper
 from breakwater.ledger import Ledger, Solvency
 from breakwater.paths import quotes, to_ticks
 from breakwater.report.record import Recorder
-from breakwater.scenario import Market, Opening, OracleFault, Quotes, Rush, Scenario, Step
+from breakwater.scenario import (
+    Market,
+    Opening,
+    OracleFault,
+    Quotes,
+    Rush,
+    Scenario,
+    Step,
+    VaultExit,
+)
 from breakwater.story import Storyteller
 from breakwater.venue import (
     TIME_IN_FORCE,
@@ -218,6 +227,8 @@ class Crash:
         for start in range(0, len(names), page):
             self._open_accounts(names[start : start + page], collateral)
             tick(min(page, len(names) - start))
+        if scenario.venue.keeper_account is not None:
+            self.keeper.reward_account = self.account_ids[scenario.venue.keeper_account]
         self.story = Storyteller(self.markets, self._names())
         self._open_positions(openings, tick)
         # Twice, so that the previous mark is where the path begins too.
@@ -260,13 +271,22 @@ class Crash:
         if rules.insurance_micro + rules.tranche_micro:
             money = rules.insurance_micro + rules.tranche_micro
             self._seen("contribute", venue.insure(money))
+        for name, amount in rules.deposits_micro.items():
+            depositor = self.engine.actor(name)
+            venue.mint(depositor, amount, venue.vault)
+            tx = venue.vault.send("deposit", amount, depositor, sender=depositor)
+            self._seen("vault_deposit", tx)
+        # The tranche's part of the vault is the scenario's own business.
+        share = int(Decimal(rules.tranche_share) * 10**6)
+        venue.vault.send("set_parameters", rules.exit_delay, 10_000, share, sender=venue.owner)
         if rules.tranche_micro:
-            # The tranche's part of the vault is the scenario's own business.
-            venue.vault.send("set_parameters", 86_400, 10_000, 10**6, sender=venue.owner)
             tx = venue.vault.send("fund_tranche", rules.tranche_micro, sender=venue.owner)
             self._seen("fund_tranche", tx)
-            for market in self.market_ids.values():
-                venue.liquidator.send("set_backstop_limit", market, 2**80, sender=venue.owner)
+            for symbol, market in self.market_ids.items():
+                limit = 2**80
+                if symbol in rules.backstop_limits:
+                    limit = units.usdc(rules.backstop_limits[symbol])
+                venue.liquidator.send("set_backstop_limit", market, limit, sender=venue.owner)
         for symbol, share in rules.fences_ppm.items():
             market = self.market_ids[symbol]
             venue.vault.send("set_ring_fence", market, share, sender=venue.owner)
@@ -275,7 +295,9 @@ class Crash:
             venue.liquidator.send("set_partial", above, 30, sender=venue.owner)
         if rules.liquidation_fee_ppm:
             fee = rules.liquidation_fee_ppm
-            venue.liquidator.send("set_fees", fee, 0, 0, sender=venue.owner)
+            share = int(Decimal(rules.reward_share) * 10**6)
+            reward = units.usdc(rules.reward)
+            venue.liquidator.send("set_fees", fee, reward, share, sender=venue.owner)
 
     def _set_terms(self, market: Market) -> None:
         """Fees, band and cap apply from the path on: the set-up is free of them."""
@@ -497,8 +519,16 @@ class Crash:
         elif step.rush is not None:
             self._rush(step.rush)
         elif step.vault_exit is not None:
-            raise Reverted("vault: there are no exits on this venue yet")
+            self._leave_vault(step.vault_exit)
         return 0
+
+    def _leave_vault(self, leave: VaultExit) -> None:
+        vault, who = self.venue.vault, self.engine.actor(leave.depositor)
+        shares = int(vault.call("balanceOf", who) * Decimal(leave.share))
+        if leave.action == "request":
+            self._seen("request_exit", vault.send("request_exit", shares, sender=who))
+        else:
+            self._seen("redeem", vault.send("redeem", shares, who, who, sender=who))
 
     def _quote_anew(self, wanted: Quotes) -> None:
         """The market's quotes leave, and come back around the mark of now."""
@@ -703,6 +733,7 @@ class Crash:
             "steps": steps,
             "series": self.recorder.series(),
             "accounts": self._accounts(),
+            "vault": self._vault(),
             "liquidations": told.liquidations,
             "bankruptcies": told.bankruptcies,
             "adl": {
@@ -783,6 +814,21 @@ class Crash:
                 "positions": positions,
             }
         return out
+
+    def _vault(self) -> dict[str, Any]:
+        """What the vault is worth, and what its depositors brought, were paid and have in it."""
+        vault, depositors = self.venue.vault, {}
+        for name, deposited in self.scenario.venue.deposits_micro.items():
+            who = self.engine.actor(name)
+            left = [e for e in self._events if e.name == "Left" and e.owner == who]
+            shares = vault.call("balanceOf", who)
+            depositors[name] = {
+                "deposited": units.format_usdc(deposited),
+                "paid": units.format_usdc(sum(event.paid for event in left)),
+                "worth": units.format_usdc(vault.call("convertToAssets", shares)),
+            }
+        assets = units.format_usdc(vault.call("totalAssets"))
+        return {"assets": assets, "depositors": depositors}
 
     def _gas_figures(self) -> dict[str, Any]:
         """Gas of the path's transactions; nothing where the engine does not measure it."""

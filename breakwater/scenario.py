@@ -134,6 +134,27 @@ class Venue(Part):
     liquidation_fee: Fraction | None = Field(
         default=None, description="of what a liquidation closes, at most 0.01, to the vault"
     )
+    reward: Money = Field(
+        default="0",
+        description="USDC that a liquidated account pays the keeper, at most 10; with a fee only",
+    )
+    reward_share: Share = Field(default="0", description="the keeper's part of the fee")
+    keeper_account: str | None = Field(
+        default=None, description="the account that the keeper's rewards go to"
+    )
+    backstop_limits: dict[str, Money] = Field(
+        default_factory=dict,
+        description="market to the USDC that the tranche may hold of it; without one: no limit",
+    )
+    tranche_share: Share = Field(
+        default="1", description="the largest part of the vault that the tranche may be"
+    )
+    vault_deposits: dict[Name, PositiveMoney] = Field(
+        default_factory=dict, description="depositor to USDC, beside the insurance, which is a gift"
+    )
+    exit_delay: Annotated[int, Field(ge=0, le=30 * 86_400)] = Field(
+        default=86_400, description="seconds from a depositor's request to the exit"
+    )
     max_step: MaxStep = Field(
         default="0.01",
         description="largest move of a mark in one epoch, as a fraction; none lifts the limit",
@@ -154,7 +175,22 @@ class Venue(Part):
     def _stale_later(self) -> Venue:
         if self.stale_after <= self.interval:
             raise expected("stale_after above interval")
+        if self.liquidation_fee_ppm > 10_000:
+            raise expected("a liquidation_fee of at most 0.01")
+        if units.usdc(self.reward) > 10**7:
+            raise expected("a reward of at most 10 USDC")
+        rewarded = units.usdc(self.reward) or Decimal(self.reward_share)
+        if rewarded and not (self.liquidation_fee_ppm and self.keeper_account):
+            raise expected("a liquidation_fee and a keeper_account beside reward or reward_share")
+        whole = self.insurance_micro + self.tranche_micro + sum(self.deposits_micro.values())
+        if self.tranche_micro > Decimal(self.tranche_share) * whole:
+            raise expected("a tranche within its tranche_share of the vault")
         return self
+
+    @property
+    def deposits_micro(self) -> dict[str, int]:
+        """Micro-USDC that each depositor of the vault brings."""
+        return {name: units.usdc(amount) for name, amount in self.vault_deposits.items()}
 
     @property
     def insurance_micro(self) -> int:
@@ -424,10 +460,11 @@ class Rush(Part):
 
 
 class VaultExit(Part):
-    """A depositor of the vault wants out."""
+    """A depositor of the vault wants out: first the request, after `exit_delay` the money."""
 
-    account: str = Field(description="an account's name")
-    share: Share = Field(description="of its shares")
+    depositor: str = Field(description="a name in vault_deposits")
+    action: Literal["request", "redeem"] = Field(description="which of the two steps")
+    share: Share = Field(default="1", description="of the depositor's shares, rounded down")
 
 
 ACTIONS: Final = (
@@ -1216,6 +1253,10 @@ class _Meaning:
     def _fences(self, venue: Venue) -> None:
         for symbol in venue.ring_fences:
             self._market(("venue", "ring_fences", symbol), symbol)
+        for symbol in venue.backstop_limits:
+            self._market(("venue", "backstop_limits", symbol), symbol)
+        if venue.keeper_account is not None:
+            self._known(("venue", "keeper_account"), venue.keeper_account)
         if (total := sum(venue.fences_ppm.values())) > 10**6:
             self.doc.add(("venue", "ring_fences"), f"{total / 10**6} in all", "at most 1 in all")
 
@@ -1358,7 +1399,13 @@ class _Meaning:
             if step.rush.population not in crowds and self.names_are_whole:
                 found = f"the unknown population {step.rush.population}"
                 self.doc.add((*loc, "population"), found, _suggest(step.rush.population, crowds))
-        for part in (step.trade, step.cancel, step.deposit, step.withdraw, step.vault_exit):
+        if step.vault_exit is not None:
+            depositors = list(self._mapping("venue").get("vault_deposits") or {})
+            name = step.vault_exit.depositor
+            if name not in depositors:
+                found = f"the unknown depositor {name}"
+                self.doc.add((*loc, "depositor"), found, _suggest(name, depositors))
+        for part in (step.trade, step.cancel, step.deposit, step.withdraw):
             if part is not None:
                 self._known((*loc, "account"), part.account)
         if step.liquidate is not None:

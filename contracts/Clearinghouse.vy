@@ -95,6 +95,10 @@ event Wired:
     governor: address
 
 
+event IndexWired:
+    ranking_index: address
+
+
 event IsolatedTo:
     account: indexed(uint256)
     market: indexed(uint256)
@@ -226,6 +230,7 @@ def wire_index(index: address):
     """
     self._require_deployer(self.ranking_index == empty(address) and self.market_count == 0)
     self.ranking_index = index
+    log IndexWired(ranking_index=index)
 
 
 @external
@@ -831,7 +836,9 @@ def _refusal(
             return HALTED
         if not is_fresh:
             return STALE
-        if ledger.uninsured != 0:
+        # Not for lots of an estate: they have an owner with margin again, which is no new risk, and
+        # as long as any are left the vault's depositors are kept in.
+        if ledger.uninsured != 0 and msg.sender != self.deleverager:
             return REDUCE_ONLY
         if before == 0 and self._legs(account) >= MAX_LEGS:
             return "margin: too many positions"

@@ -832,6 +832,34 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
     return taken
 
 
+@external
+def net(long: uint256, short: uint256, market: uint256) -> uint256:
+    """
+    @notice Closes opposite positions of two accounts of the caller's against each other, as far as the
+            smaller one goes, at the mark and without a fee: nobody else takes part. The book prevents
+            self-trade, and while nobody may add risk there is no third to stand between them.
+    @dev At the mark no equity moves, so a margin ratio only rises; but no hole may stay behind in a
+         flat account.
+    @return Lots closed.
+    """
+    for account: uint256 in [long, short]:
+        assert staticcall clearinghouse.account_owner(account) == msg.sender, "deleverager: not your account"
+        assert not staticcall clearinghouse.is_frozen(account), "deleverager: round open"
+        assert staticcall clearinghouse.equity(account) >= 0, "deleverager: below zero"
+    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
+    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+    size: int256 = min(
+        (staticcall clearinghouse.position(long, market)).size,
+        -(staticcall clearinghouse.position(short, market)).size,
+    )
+    assert size > 0, "deleverager: nothing to net"
+    lots: uint256 = convert(size, uint256)
+    extcall clearinghouse.exchange(
+        market, short, long, lots, lots * staticcall clearinghouse.mark(market)
+    )
+    return lots
+
+
 @internal
 def _settle(lot: Lot):
     """

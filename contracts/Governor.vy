@@ -150,6 +150,9 @@ def __init__(clearinghouse_: address):
     ownable_2step.__init__()
     clearinghouse = IClearinghouse(clearinghouse_)
     self.guardian = msg.sender
+    log GuardianSet(guardian=msg.sender)
+    # What the clearinghouse begins with.
+    log FeeShareSet(vault_share=PPM, treasury=0)
 
 
 # --- Parameters ----------------------------------------------------------------------------------

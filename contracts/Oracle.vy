@@ -157,6 +157,10 @@ event Sampled:
     impact_ask: uint256
     premium: int256
     ema: int256
+    # As in `Sample`, after it.
+    premium_sum: int256
+    seconds: uint256
+    at: uint256
 
 
 event FundingAccrued:
@@ -647,6 +651,9 @@ def sample(market: uint256):
         impact_ask=quotes.impact_ask,
         premium=premium,
         ema=sample.ema,
+        premium_sum=sample.premium,
+        seconds=sample.seconds,
+        at=block.timestamp,
     )
 
 

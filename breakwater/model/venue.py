@@ -860,6 +860,9 @@ class Oracle(Owned):
             impact_ask=quotes.impact_ask,
             premium=premium,
             ema=sample.ema,
+            premium_sum=sample.premium,
+            seconds=sample.seconds,
+            at=sample.at,
         )
 
     def _next_ema(self, ema: int, quotes: Quotes, price: int, elapsed: int) -> int:

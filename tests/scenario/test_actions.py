@@ -11,7 +11,7 @@ from breakwater import crash as crash_module
 from breakwater.crash import Crash, SetupError
 from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import InsolvencyError
-from breakwater.scenario import parse
+from breakwater.scenario import ScenarioError, parse
 from breakwater.words import NotPlain, decoder, encoder
 
 HEAD = """\
@@ -96,9 +96,40 @@ def test_a_rush_pays_whom_it_can_and_counts_the_rest() -> None:
     assert refused.startswith("4 of 4 withdrawals; the first: margin")
 
 
-def test_a_vault_without_exits_says_so() -> None:
-    result = run('  - {vault_exit: {account: short, share: "1"}}\n')
-    assert "no exits" in result["steps"][0]["refused"]
+def test_a_depositor_leaves_in_two_steps_and_in_parts() -> None:
+    head = HEAD.replace("max_step: none", 'max_step: none, vault_deposits: {one: "30"}')
+    leave = '  - {vault_exit: {depositor: one, action: %s, share: "%s"}}\n'
+    path = leave % ("redeem", "1") + leave % ("request", "0.5") + leave % ("redeem", "0.5")
+    path += '  - {set_price: {X: "100"}, seconds: 86400}\n' + leave % ("redeem", "0.5")
+    result = Crash(parse(head + "path:\n" + path + TAIL, "t.yaml"), RevmEngine()).run()
+    locked = "vault: beyond what may leave now"
+    assert [step["refused"] for step in result["steps"]] == [locked, None, locked, None, None]
+    assert result["vault"] == {
+        "assets": "15",
+        "depositors": {"one": {"deposited": "30", "paid": "15", "worth": "15"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rules", "wants"),
+    [
+        ('reward: "1"', "a liquidation_fee and a keeper_account"),
+        ('reward: "11", liquidation_fee: "0.01", keeper_account: short', "at most 10 USDC"),
+        ('liquidation_fee: "0.02"', "at most 0.01"),
+        ('tranche: "6", vault_deposits: {one: "4"}, tranche_share: "0.5"', "within its tranche"),
+        ('keeper_account: nobody, liquidation_fee: "0.01"', "nobody"),
+        ('backstop_limits: {Y: "1"}', "Y"),
+    ],
+)
+def test_rules_that_do_not_fit_are_named(rules: str, wants: str) -> None:
+    head = HEAD.replace("max_step: none", f"max_step: none, {rules}")
+    with pytest.raises(ScenarioError, match=wants):
+        parse(head + "path:\n  - {wait: 1}\n" + TAIL, "t.yaml")
+
+
+def test_only_a_depositor_leaves_the_vault() -> None:
+    with pytest.raises(ScenarioError, match="unknown depositor short"):
+        run("  - {vault_exit: {depositor: short, action: request}}\n")
 
 
 def test_fees_band_and_tiers_hold_on_the_path_and_not_in_the_set_up() -> None:

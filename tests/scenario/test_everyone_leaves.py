@@ -11,17 +11,13 @@ from typing import Any, Final
 
 import pytest
 
-from breakwater import artifacts, units
+from breakwater import units
 from breakwater.artifacts import ROOT
 from breakwater.contract import Tx
 from breakwater.crash import Crash
 from breakwater.engine.revm import RevmEngine
 from breakwater.scenario import Scenario, load, parse
-from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT
-
-DAY: Final = 86_400
-ROUNDS: Final = 200
-"""Intervals after which a tranche that still has a position is called stuck."""
+from tests.leaving import Exit, Trader
 
 # What each trader is paid, in USDC, by hand from the sums in the scenario's file: cash at its end,
 # and what a position is worth at the last mark. The maker had a million, and the other side.
@@ -55,10 +51,18 @@ CLOSED: Final[dict[str, dict[str, str]]] = {
     "winner_in_part": {"winner": "0", "second": "5700", "other": "8300", "maker": "999000"},
     "cross_windup": {"loser": "0", "btc_short": "580", "eth_short": "520"},
     "liquidity_pulled": {"long": "0", "short": "3600", "quoter": "100000"},
+    "keeper_rewarded": {"long": "102", "short": "3400", "bidder": "5000", "watcher": "60"},
+    # 98% of what the depositors brought; the tranche's 200 are worked off at 93, as the mark is.
+    "backstop_limited": {"long_a": "0", "long_b": "0", "short": "11600", "saver": "4900"},
 }
 # What is left of the vault, micro-USDC: gains of a vault without depositors, or what the virtual
 # shares keep of a gain.
-KEPT: Final = {"fees": 700_000, "winner_in_part": 500 * 10**6, "backstop_work_off": 1}
+KEPT: Final = {
+    "fees": 700_000,
+    "keeper_rewarded": 48 * 10**6,
+    "winner_in_part": 500 * 10**6,
+    "backstop_work_off": 1,
+}
 
 # As above, before the ratio at which an uninsured loss is shared.
 CLAIMS: Final[dict[str, dict[str, str]]] = {
@@ -99,7 +103,8 @@ class Insured(Crash):
     """A run in which the vault's money is two depositors', a third and the rest, not a gift."""
 
     def _insure(self) -> None:
-        self.depositors: dict[str, int] = {}
+        # The file's own, and two for what it gives to the vault.
+        self.depositors = self.scenario.venue.deposits_micro
         self.venue.insure = self._deposit  # type: ignore[method-assign]
         super()._insure()
 
@@ -113,122 +118,24 @@ class Insured(Crash):
         return tx
 
 
-class Exit:
-    """Everybody's way out of a crash that has run."""
+class Left(Exit):
+    """Everybody's way out of a crash that has run. Nobody helps: the market maker is one of those
+    who leave, and closes what it has."""
 
     def __init__(self, crash: Insured, backwards: bool = False) -> None:
-        self.names = list(crash.account_ids)[:: -1 if backwards else 1]
-        self.crash, self.venue, self.engine = crash, crash.venue, crash.engine
-        self.house = crash.venue.clearinghouse
-        self.markets = range(len(crash.markets))
-        self.paid: dict[str, int] = {}
-
-    def cash(self, account: int) -> int:
-        return int(self.house.call("cash", account))
-
-    def size(self, account: int, market: int) -> int:
-        return int(self.house.call("position", account, market).size)
-
-    def reported(self) -> None:
-        """The oracle goes on with the prices of the end; the keeper does what is due."""
-        self.engine.wait(60)
-        self.crash._update(self.crash.prices)
-        self.crash.keeper.run()
-        self.crash.keeper.retry()
-
-    def everybody_out(self) -> None:
-        for _ in range(3):
-            self.reported()
-        assert not self.venue.deleverager.call("is_busy")
-        for name in self.names:
-            self.send("order_book", "cancel_all", name, self.crash.account_ids[name])
-        for market in self.markets:
-            self.close(market)
-        for name in self.names:
-            self.withdraw(name, self.crash.account_ids[name])
-        self.send("clearinghouse", "sweep_fees", "first")
-        self.redeem()
-
-    def send(self, role: str, method: str, name: str, *args: Any) -> Tx:
-        sender = self.crash.traders.get(name) or self.engine.actor(name)
-        tx: Tx = self.venue.contracts[role].send(method, *args, sender=sender)
-        # The run's own recorder hears of it, and checks the identities.
-        self.crash._seen(method, tx)
-        return tx
-
-    def close(self, market: int) -> None:
-        """Longs and shorts meet at the mark, each reducing only; the tranche by its work-off."""
-        mark = self.venue.oracle.call("mark", market)
-
-        def sizes() -> dict[str, int]:
-            held = {n: self.size(a, market) for n, a in self.crash.account_ids.items()}
-            return {n: size for n, size in held.items() if size}
-
-        def order(name: str, tif: int) -> None:
-            account = self.crash.account_ids[name]
-            size = self.size(account, market)
-            self.send(
-                "order_book", "place", name, account, market, size < 0, abs(size), mark, tif, True
-            )
-
-        for _ in range(ROUNDS + len(self.names)):
-            held = sizes()
-            tranche = self.size(TRANCHE_ACCOUNT, market)
-            if not held and not tranche:
-                return
-            longs = [n for n, size in held.items() if size > 0]
-            shorts = [n for n, size in held.items() if size < 0]
-            if longs and shorts:
-                order(longs[0], 0)
-                order(shorts[0], 1)
-                self.send("order_book", "cancel_all", longs[0], self.crash.account_ids[longs[0]])
-                continue
-            assert held, f"market {market}: only the tranche is left, with {tranche}"
-            name = (longs or shorts)[0]
-            if self.take(name, market):
-                continue
-            assert tranche, f"market {market}: nobody on the other side of {held}"
-            order(name, 0)
-            self.reported()
-            self.send("order_book", "cancel_all", name, self.crash.account_ids[name])
-        raise AssertionError(f"market {market}: still {sizes()}")
-
-    def take(self, name: str, market: int) -> int:
-        """Closes a position against an estate's on the other side. Returns the lots."""
-        account = self.crash.account_ids[name]
-        own = self.size(account, market)
-        estate = self.house.call("estate", market, own < 0)
-        lots = min(abs(own), abs(self.size(estate, market)))
-        if lots:
-            self.send("deleverager", "take", name, account, market, own < 0, lots)
-        return lots
-
-    def withdraw(self, name: str, account: int) -> None:
-        """All of its cash. The last claim on what is short may be more than is held."""
-        before = self.venue.usdc.call("balanceOf", self.crash.traders[name])
-        if cash := self.cash(account):
-            assert cash > 0, f"{name} has {cash}"
-            self.send("clearinghouse", "withdraw", name, account, cash)
-        self.paid[name] = self.venue.usdc.call("balanceOf", self.crash.traders[name]) - before
-
-    def redeem(self) -> None:
-        vault = self.venue.vault
-        for name in self.crash.depositors:
-            depositor = self.engine.actor(name)
-            self.send("vault", "request_exit", name, vault.call("balanceOf", depositor))
-        self.engine.wait(DAY)
-        self.crash._update(self.crash.prices)
-        for name in self.crash.depositors:
-            depositor = self.engine.actor(name)
-            shares = vault.call("balanceOf", depositor)
-            assert vault.call("maxRedeem", depositor) == shares, "all of it, at once"
-            if vault.call("previewRedeem", shares):
-                self.send("vault", "redeem", name, shares, depositor, depositor)
-                assert vault.call("balanceOf", depositor) == 0
-            self.paid[name] = self.venue.usdc.call("balanceOf", depositor)
+        self.crash = crash
+        names = list(crash.account_ids)[:: -1 if backwards else 1]
+        super().__init__(
+            crash.ledger,
+            {name: Trader(crash.traders[name], crash.account_ids[name]) for name in names},
+            {name: crash.engine.actor(name) for name in crash.depositors},
+            crash.prices,
+            # The run's own recorder hears of it, and checks the identities.
+            seen=crash._seen,
+        )
 
 
-def left(scenario: str | Scenario, backwards: bool = False, donated: int = 0) -> Exit:
+def left(scenario: str | Scenario, backwards: bool = False, donated: int = 0) -> Left:
     """The scenario runs and everybody leaves, the owner silent."""
     if isinstance(scenario, str):
         scenario = load(ROOT / "scenarios" / f"{scenario}.yaml", short=True)
@@ -236,7 +143,7 @@ def left(scenario: str | Scenario, backwards: bool = False, donated: int = 0) ->
     crash = Insured(scenario, engine)
     crash.run()
     engine.silenced = crash.venue.owner
-    out = Exit(crash, backwards)
+    out = Left(crash, backwards)
     if donated:
         usdc, house = out.venue.usdc, out.house.address
         usdc.send("mint", house, donated, sender=crash.traders[out.names[0]])
@@ -245,22 +152,10 @@ def left(scenario: str | Scenario, backwards: bool = False, donated: int = 0) ->
 
 
 def kept(out: Exit, donated: int = 0) -> int:
-    """Every trader is gone, and the token balance is the sum of what is named: the vault's two
-    accounts, the funding remainder, donations, less a loss that is still uninsured. Returns what
-    the vault keeps."""
-    reading = out.crash.ledger.check(anew=True)
-    for name, account in out.crash.account_ids.items():
-        assert out.cash(account) == 0, name
-        assert out.house.call("active_markets", account) == 0, name
-    for market in out.markets:
-        assert out.house.call("open_interest", market) == 0
-    pools = sum(out.house.call("funding_pool", market) for market in out.markets)
-    vault, tranche = out.cash(VAULT_ACCOUNT), out.cash(TRANCHE_ACCOUNT)
-    assert pools == reading.remainder, "nobody is left whose funding is not settled"
-    assert reading.fees == 0
-    assert reading.unaccounted == donated
-    assert reading.balance == vault + tranche + pools - reading.uninsured + donated
-    return vault + tranche
+    """What the vault's two accounts keep once everybody has left, all else being named."""
+    rest = out.remainder()
+    assert rest.donated == donated
+    return rest.vault + rest.tranche
 
 
 @pytest.mark.parametrize("scenario", CLOSED)
@@ -336,10 +231,6 @@ def test_the_owner_is_silent() -> None:
         out.venue.usdc.send("mint", out.venue.owner, 1, sender=out.venue.owner)
 
 
-@pytest.mark.skipif(
-    not any(f.get("name") == "take" for f in artifacts.load()["Deleverager"].abi),
-    reason="lots of an estate whose other side is at a loss too: takes Deleverager.take",
-)
 def test_everybody_leaves_though_no_round_closes_the_estate() -> None:
     """The short takes the estate's lots at the mark of 80 and closes; 90% for everybody."""
     out = left("estate_without_takers")

@@ -4,16 +4,20 @@ Owns a model of orders, epochs, freezes and rounds around `breakwater.model`. It
 the chain but the events of ADL rounds, and those only to learn how far a bounded call got: who is
 closed, how much, and at which quote is computed here, from the state before.
 
-Without fees, tiers, samples of the book and funding: its user keeps the clock within an hour, or
-passes the hour while prices are stale, when no funding accrues.
+The backstop and what a liquidation costs are in it. Without trading fees, tiers, first orders for a
+fifth, the tranche's limit by owner, samples of the book and funding: its user keeps the clock
+within an hour, or passes the hour while prices are stale, when no funding accrues.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from breakwater.contract import Event
 from breakwater.model import adl, waterfall
@@ -61,6 +65,27 @@ class Round:
     done: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Backstop:
+    """What the owner has set of it; `limits` by market, micro-USDC at the mark."""
+
+    is_open: bool = True
+    limits: dict[int, int] = field(default_factory=dict)
+    share: int = 100_000
+    notional: int = 10_000 * 10**6
+    interval: int = 60
+    slippage: int = 5_000
+
+
+@dataclass(frozen=True)
+class Charges:
+    """Liquidation fee and the caller's part of it, parts per million; reward in micro-USDC."""
+
+    fee: int = 0
+    reward: int = 0
+    share: int = 0
+
+
 @dataclass
 class State:
     """All that a refused operation must leave alone."""
@@ -84,6 +109,8 @@ class State:
     tried: dict[tuple[int, bool], int] = field(default_factory=dict)
     round: Round | None = None
     rounds: int = 0
+    # Of the tranche's work-off, by market: when the interval began, and the lots left of it.
+    windows: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class Mirror:
@@ -100,7 +127,11 @@ class Mirror:
         max_step: int,
         stale_after: int,
         updated_at: int,
+        backstop: Backstop = Backstop(),
+        charges: Charges = Charges(),
     ) -> None:
+        self.backstop = backstop
+        self.charges = charges
         self.leverages = leverages
         self.estates = estates
         self.close: adl.CloseRule = close
@@ -184,6 +215,10 @@ class Mirror:
             raise Refused("clearinghouse: adl round open")
         self.ledger.credit(account, amount)
 
+    def fund_tranche(self, amount: int) -> None:
+        """By the owner, before anything happened: nothing refuses it."""
+        self.ledger.transfer(VAULT, TRANCHE, amount)
+
     def withdraw(self, caller: str, account: int, amount: int) -> None:
         if account not in self.owners:
             raise Refused("clearinghouse: unknown account")
@@ -204,6 +239,64 @@ class Mirror:
             raise Refused(beyond)
         if paid < amount:
             self.reached["reduced withdrawal"] += 1
+
+    def net(self, caller: str, long: int, short: int, market: int) -> None:
+        for account in (long, short):
+            if self.owners.get(account) != caller:
+                raise Refused("deleverager: not your account")
+            if self.is_frozen(account):
+                raise Refused("deleverager: round open")
+            if self.margin(account).equity < 0:
+                raise Refused("deleverager: below zero")
+        if not self.fresh:
+            raise Refused(STALE)
+        size = min(
+            self.ledger.position(long, market).size, -self.ledger.position(short, market).size
+        )
+        if size <= 0:
+            raise Refused("deleverager: nothing to net")
+        quote = size * self.state.marks[market]
+        self.ledger.exchange(market, short, long, size, quote)
+        self.disturb()
+        self.reached["own positions netted"] += 1
+
+    def take(self, caller: str, account: int, market: int, is_long: bool, size: int) -> None:
+        """Lots of an estate at the mark, oldest first; at most 64 in a call."""
+        key = market, is_long
+        if self.owners.get(account) != caller:
+            raise Refused("deleverager: not your account")
+        if self._is_queued(market, is_long):
+            raise Refused("deleverager: round open")
+        lots = self.state.lots.get(key, [])
+        if self.state.first_lot[key] == len(lots):
+            raise Refused("deleverager: no lots left")
+        self._pass_empty(key)
+        estate, mark = self.estates[key], self.state.marks[market]
+        sign = 1 if is_long else -1
+        left = size
+        for _ in range(BOOK_STEPS):
+            first = self.state.first_lot[key]
+            if not left or first == len(lots):
+                break
+            lot = lots[first]
+            taken = min(lot.size, left)
+            if taken:
+                quote = taken * mark
+                if self._refusal(market, account, sign * taken, -sign * quote, is_estate=True):
+                    raise Refused("deleverager: margin does not allow it")
+                buyer, seller = (account, estate) if is_long else (estate, account)
+                self.ledger.exchange(market, buyer, seller, taken, quote)
+                left -= taken
+                lot = dataclasses.replace(
+                    lot, size=lot.size - taken, worth=lot.worth + sign * quote
+                )
+            if not lot.size:
+                self.state.first_lot[key] = first + 1
+                self._make_whole(estate, lot.worth)
+                lot = dataclasses.replace(lot, worth=0)
+            lots[first] = lot
+        self.disturb()
+        self.reached["lots taken"] += 1
 
     def repay(self, amount: int) -> None:
         if not 0 < amount <= self.ledger.uninsured:
@@ -321,14 +414,16 @@ class Mirror:
             raise Refused("book: not your account")
         self.state.nonces[account] += 1
 
-    def _refusal(self, market: int, account: int, size: int, quote: int) -> str:
+    def _refusal(
+        self, market: int, account: int, size: int, quote: int, is_estate: bool = False
+    ) -> str:
         if market in self.state.frozen or self.is_frozen(account):
             return "clearinghouse: adl round open"
         old = self.ledger.position(account, market).size
         if not waterfall.reduces(old, old + size):
             if not self.fresh:
                 return STALE
-            if self.ledger.uninsured:
+            if self.ledger.uninsured and not is_estate:
                 return REDUCE_ONLY
             if not old and len(self.ledger.legs(account)) >= MAX_LEGS:
                 return "margin: too many positions"
@@ -340,7 +435,7 @@ class Mirror:
         size = min(wanted, maker.size)
         quote = size * maker.price
         sign = 1 if maker.is_buy else -1
-        if self.owners[taker] == self.owners[maker.account]:
+        if self.owners.get(taker) == self.owners[maker.account]:
             del self.state.orders[number]
             self.reached["self-trade cancelled"] += 1
             return 0
@@ -366,9 +461,15 @@ class Mirror:
 
     # ---------------------------------------------------------------- liquidation
 
-    def liquidate(self, account: int, max_steps: int) -> None:
+    def liquidate(self, account: int, max_steps: int, reward_account: int = 0) -> None:
         if max_steps == 0:
             raise Refused("liquidator: no steps")
+        if reward_account and (
+            reward_account == account
+            or reward_account not in self.owners
+            or self.is_frozen(reward_account)
+        ):
+            raise Refused("liquidator: no account for a reward")
         venues = {VAULT, TRANCHE, *self.estates.values()}
         if account not in venues and account not in self.owners:
             raise Refused("clearinghouse: unknown account")
@@ -381,6 +482,7 @@ class Mirror:
         if not self.margin(account).is_weak:
             raise Refused("liquidator: account is healthy")
         self.state.nonces[account] += 1
+        before = self.margin(account)
         left = min(max_steps, MAX_STEPS)
         more = stuck = False
         for market in self.ledger.legs(account):
@@ -390,11 +492,167 @@ class Mirror:
             left -= used
             more = more or out
             stuck = stuck or no_price
-        margin = self.margin(account)
+        after = self.margin(account)
+        equity = after.equity - self._charge(account, reward_account, before, after)
         if more:
             self.reached["liquidation out of steps"] += 1
-        elif margin.is_weak and (margin.equity < 0 or (self.trigger == "unfillable" and stuck)):
+            return
+        for_backstop = 0 <= 3 * equity < 2 * after.maintenance
+        if for_backstop and self._take_over(account, reward_account, equity):
+            return
+        unfillable = self.trigger == "unfillable" and stuck
+        if equity < after.maintenance and (equity < 0 or unfillable):
             self._wind_up(account)
+
+    def _charge(
+        self, account: int, reward_account: int, before: waterfall.Margin, after: waterfall.Margin
+    ) -> int:
+        """Fee and reward of one call, as far as the account can do without. What it paid."""
+        if not self.charges.fee or after.equity <= 0 or before.notional == after.notional:
+            return 0
+        keep = after.maintenance
+        if after.is_weak:
+            # As strong as it came.
+            keep = max(0, math.ceil(Fraction(before.equity * keep, before.maintenance)))
+        room = max(0, after.equity - keep)
+        closed = (before.notional - after.notional) * self.charges.fee
+        fee = min(math.ceil(Fraction(closed, 10**6)), room)
+        flat = reward = 0
+        if reward_account:
+            flat = 0 if after.is_weak else min(self.charges.reward, room - fee)
+            reward = fee * self.charges.share // 10**6 + flat
+        if fee + flat:
+            self._pay_charge(account, reward_account, fee + flat, reward)
+            self.reached["liquidation fee"] += 1
+        return fee + flat
+
+    def _pay_charge(self, account: int, reward_account: int, whole: int, reward: int) -> None:
+        if reward:
+            self.ledger.transfer(account, reward_account, reward)
+            self.reached["reward"] += 1
+            self.disturb()
+        recovered = min(whole - reward, self.ledger.uninsured)
+        if recovered:
+            self.ledger.recover(account, recovered)
+        if whole - reward - recovered:
+            self.ledger.transfer(account, VAULT, whole - reward - recovered)
+
+    def _take_over(self, account: int, reward_account: int, equity: int) -> bool:
+        """The tranche takes every leg at the mark, if it can margin what it would hold then."""
+        held = self.margin(TRANCHE)
+        if not self.backstop.is_open or self.ledger.uninsured or held.equity < 0:
+            return False
+        if self.is_frozen(TRANCHE):
+            return False
+        reward = 0
+        if reward_account and self.charges.fee:
+            reward = min(self.charges.reward, equity)
+        initial = held.initial
+        sizes = {m: self.ledger.position(account, m).size for m in self.ledger.legs(account)}
+        for market, size in sizes.items():
+            mark, leverage = self.state.marks[market], self.leverages[market]
+            now = abs(self.ledger.position(TRANCHE, market).size)
+            then = abs(self.ledger.position(TRANCHE, market).size + size)
+            if then > now and (
+                then > MAX_SIZE or then * mark > self.backstop.limits.get(market, 0)
+            ):
+                self.reached["beyond the tranche's limit"] += 1
+                return False
+            for lots, sign in ((then, 2), (now, -2)):
+                initial += sign * math.ceil(Fraction(lots * mark, 2 * leverage))
+        if held.equity + equity - reward < initial:
+            self.reached["beyond the tranche's margin"] += 1
+            return False
+        for market, size in sizes.items():
+            buyer, seller = (TRANCHE, account) if size > 0 else (account, TRANCHE)
+            quote = abs(size) * self.state.marks[market]
+            self.ledger.exchange(market, buyer, seller, abs(size), quote)
+        if reward:
+            self._pay_charge(account, reward_account, reward, reward)
+        if equity - reward:
+            self.ledger.transfer(account, TRANCHE, equity - reward)
+        self.reached["takeover"] += 1
+        if len(sizes) > 1:
+            self.reached["takeover of two legs"] += 1
+        return True
+
+    def work_off(self, market: int, max_steps: int) -> None:
+        if not max_steps:
+            raise Refused("liquidator: no steps")
+        size = self.ledger.position(TRANCHE, market).size
+        if not size:
+            raise Refused("liquidator: nothing to work off")
+        if self.is_frozen(TRANCHE):
+            raise Refused("liquidator: adl round open")
+        if not self.fresh:
+            raise Refused(STALE)
+        equity = self.margin(TRANCHE).equity
+        if equity < 0:
+            raise Refused("liquidator: tranche below zero")
+        mark, rules = self.state.marks[market], self.backstop
+        began, left = self.state.windows.get(market, (0, 0))
+        if self.now >= began + rules.interval:
+            share = math.ceil(Fraction(abs(size) * rules.share, 10**6))
+            began, left = self.now, max(share, rules.notional // mark)
+        left = min(left, abs(size))
+        if not left:
+            raise Refused("liquidator: enough for this interval")
+        is_long, sold, steps = size > 0, 0, 0
+        limit = min(max_steps, MAX_STEPS)
+        while left and steps < limit:
+            dropped, more, top = self._peek(market, is_long, limit - steps)
+            steps += dropped
+            if more or top is None or steps >= limit:
+                break
+            steps += 1
+            number, order = top
+            gain = order.price - mark if is_long else mark - order.price
+            if -gain * 10**6 > mark * rules.slippage:
+                self.reached["beyond the slippage"] += 1
+                break
+            wanted = min(left, order.size)
+            if gain < 0:
+                wanted = min(wanted, equity // -gain)
+                if not wanted:
+                    break
+            filled = self._take(number, order, TRANCHE, wanted, True)
+            equity += gain * filled
+            sold += filled
+            left -= filled
+        if sold:
+            self.state.windows[market] = began, left
+            self.reached["worked off"] += 1
+
+    def wind_up_tranche(self, max_steps: int) -> None:
+        """The round that it begins is learned from its events."""
+        if not max_steps:
+            raise Refused("liquidator: no steps")
+        if self.is_frozen(TRANCHE):
+            raise Refused("liquidator: adl round open")
+        if not self.fresh and self.ledger.legs(TRANCHE):
+            raise Refused(STALE)
+        if self.margin(TRANCHE).equity >= 0:
+            raise Refused("liquidator: tranche not below zero")
+        self._wind_up(TRANCHE)
+        self.reached["end of the tranche"] += 1
+
+    def _peek(
+        self, market: int, is_buy: bool, budget: int
+    ) -> tuple[int, bool, tuple[int, Order] | None]:
+        """Void orders deleted (at most 64 in one look, which is a step each), whether that was all
+        the look could do, and the first live order."""
+        dropped = 0
+        while True:
+            queue = self.side(market, is_buy)
+            if not queue:
+                return dropped, False, None
+            if self.live(queue[0][1]):
+                return dropped, False, queue[0]
+            if dropped in (budget, BOOK_STEPS):
+                return dropped, True, None
+            del self.state.orders[queue[0][0]]
+            self.reached["void order deleted"] += 1
+            dropped += 1
 
     def _sell(self, account: int, market: int, steps: int) -> tuple[int, bool, bool]:
         """Steps used, whether they ran out, whether there is no price within the limit."""
@@ -412,24 +670,16 @@ class Mirror:
         while selling.size:
             if used >= steps:
                 return used, True, False
-            # Void orders on the way, at most 64 in one look.
-            dropped = 0
-            while True:
-                queue = self.side(market, selling.is_long)
-                if not queue or self.live(queue[0][1]):
-                    break
-                if dropped in (steps - used, BOOK_STEPS):
-                    return used + dropped, True, False
-                del self.state.orders[queue[0][0]]
-                self.reached["void order deleted"] += 1
-                dropped += 1
+            dropped, more, top = self._peek(market, selling.is_long, steps - used)
             used += dropped
-            if not queue:
+            if more:
+                return used, True, False
+            if top is None:
                 return used, False, True
             if used >= steps:
                 return used, True, False
             used += 1
-            number, order = queue[0]
+            number, order = top
             wanted = min(order.size, selling.room(order.price))
             if not wanted:
                 return used, False, True
@@ -475,6 +725,17 @@ class Mirror:
             self.ledger.write_off(account, loss - paid)
             self.reached["uninsured loss"] += 1
 
+    def _make_whole(self, estate: int, worth: int) -> None:
+        """What a lot was worth: a gain repays uninsured loss, then is the vault's."""
+        recovered = min(max(0, worth), self.ledger.uninsured)
+        if recovered:
+            self.ledger.recover(estate, recovered)
+            self.reached["uninsured recovered"] += 1
+        if worth > recovered:
+            self.ledger.transfer(estate, VAULT, worth - recovered)
+            self.reached["surplus to the vault"] += 1
+        self._pay_or_write_off(estate, max(0, -worth))
+
     # ---------------------------------------------------------------- rounds
 
     def _enqueue(self, market: int, is_long: bool) -> None:
@@ -513,7 +774,7 @@ class Mirror:
                 self._round_opened(event)
             elif event.name == "Deleveraged":
                 self._deleveraged(event)
-            elif event.name == "LotSettled":
+            elif event.name == "LotSettled" and event.round:
                 self._lot_settled(event)
             elif event.name == "RoundClosed":
                 self._round_closed(event)
@@ -615,17 +876,8 @@ class Mirror:
         end = adl.settle(lot, current.mark)
         told = (event.bankrupt, event.unfilled, event.surplus, event.residual)
         assert told == (lot.bankrupt, end.unfilled, end.surplus, end.residual), "ADL: settlement"
-        estate = self.estates[key]
-        if end.surplus:
-            recovered = min(end.surplus, self.ledger.uninsured)
-            if recovered:
-                self.ledger.recover(estate, recovered)
-                self.reached["uninsured recovered"] += 1
-            if end.surplus > recovered:
-                self.ledger.transfer(estate, VAULT, end.surplus - recovered)
-                self.reached["surplus to the vault"] += 1
         before = self.ledger.uninsured
-        self._pay_or_write_off(estate, end.residual)
+        self._make_whole(self.estates[key], end.surplus - end.residual)
         assert event.uninsured == self.ledger.uninsured - before if end.residual else True
         if end.unfilled:
             self.reached["lots left in an estate"] += 1

@@ -2,13 +2,20 @@
 
 Each episode is one seed: eight accounts of seven owners over two markets. After every operation the
 outcome (or the exact reason of its refusal), every account's cash and positions, `held`,
-`uninsured` and every identity of the ledger are compared; ADL rounds fill by fill. No fees, and
-no funding: an hour ends only while prices are stale, when none accrues. The short form runs by
-default; BREAKWATER_LONG=1 runs thirty times as many episodes.
+`uninsured` and every identity of the ledger are compared; ADL rounds fill by fill. No trading fees,
+and no funding: an hour ends only while prices are stale, when none accrues. Most venues have a
+vault with depositors and a backstop, some a liquidation fee and rewards.
+
+At the end of each episode everybody leaves (`tests/leaving.py`): without any call of the owner's
+all close, withdraw and redeem, and what the venue holds then is named to the micro-USDC. There the
+mirror no longer goes along; the identities do.
+
+The short form runs by default; BREAKWATER_LONG=1 runs twenty times as many episodes.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections import Counter
@@ -22,10 +29,11 @@ from breakwater.engine.base import Reverted
 from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import Ledger
 from breakwater.venue import Venue, VenueConfig
-from tests.stateful.mirror import TRANCHE, VAULT, Mirror
+from tests.leaving import Exit, Trader
+from tests.stateful.mirror import TRANCHE, VAULT, Backstop, Charges, Mirror
 
 LONG = os.environ.get("BREAKWATER_LONG") == "1"
-EPISODES = 1_500 if LONG else 50
+EPISODES = 1_600 if LONG else 80
 OPERATIONS = 90
 STALE_AFTER = 200
 LEVERAGES = {0: 20, 1: 50}
@@ -39,7 +47,9 @@ WANTED = [
     "uninsured recovered", "surplus to the vault", "lots left in an estate", "maker refused",
     "self-trade cancelled", "void order deleted", "liquidation out of steps", "reduced withdrawal",
     "maker passed over: stale price", "maker passed over: reduce only, a loss is uninsured",
-    "rest dropped", "round parked",
+    "rest dropped", "round parked", "takeover", "takeover of two legs", "worked off",
+    "beyond the tranche's limit", "beyond the tranche's margin", "beyond the slippage",
+    "end of the tranche", "liquidation fee", "reward", "lots taken", "own positions netted",
 ]  # fmt: skip
 
 
@@ -83,11 +93,30 @@ class Episode:
                 min_interval=1,
             )
         )
+        # The backstop's limits by market, and its work-off: sometimes there is none.
+        backstop = Backstop(
+            limits={m: draw.choice([0, self.wealth * 10**5, *(2**80,) * 6]) for m in PRICES},
+            share=draw.choice([100_000, 500_000]),
+            notional=self.wealth * draw.choice([0, 10_000]),
+            interval=draw.choice([1, 5, 60]),
+            slippage=draw.choice([5_000, 100_000]),
+        )
+        reward = min(self.wealth * 5, 10**7)
+        charges = draw.choice([Charges(), Charges(5_000), Charges(10_000, reward, 500_000)])
+        liquidator, owner = venue.liquidator, venue.owner
+        liquidator.send(
+            "set_work_off", backstop.share, backstop.notional, backstop.interval,
+            backstop.slippage, sender=owner,
+        )  # fmt: skip
+        for market, limit in backstop.limits.items():
+            liquidator.send("set_backstop_limit", market, limit, sender=owner)
+        liquidator.send("set_fees", charges.fee, charges.reward, charges.share, sender=owner)
+        venue.vault.send("set_parameters", 86_400, 10_000, 10**6, sender=owner)
         house = venue.clearinghouse
         estates = {(m, s): int(house.call("estate", m, s)) for m in PRICES for s in (True, False)}
         self.mirror = Mirror(
             LEVERAGES, PRICES, estates, close, trigger, band, self.max_step, STALE_AFTER,
-            venue.oracle.call("updated_at"),
+            venue.oracle.call("updated_at"), backstop, charges,
         )  # fmt: skip
         self.mirror.ledger.cash.update({VAULT: 0, TRANCHE: 0, **dict.fromkeys(estates.values(), 0)})
         self.ledger = Ledger(venue)
@@ -106,8 +135,29 @@ class Episode:
         for account in self.accounts:
             rich = account == self.deep
             self.deposit(account, self.wealth * (10**9 if rich else draw.randint(500, 20_000)))
+        self.depositors: dict[str, str] = {}
+        if draw.random() < 0.7:
+            self.insure()
+
+    def insure(self) -> None:
+        """Depositors, a gift, and the backstop's margin."""
+        draw, owner, vault = self.draw, self.venue.owner, self.venue.vault
+        for name in ("first", "second"):
+            address = self.depositors[name] = self.engine.actor(name)
+            amount = self.wealth * draw.randint(1, draw.choice([300, 3_000, 300_000]))
+            self.do(
+                "vault deposit",
+                functools.partial(vault.send, "deposit", amount, address, sender=address),
+                "deposit", VAULT, amount,
+            )  # fmt: skip
         if draw.random() < 0.5:
             self.deposit(VAULT, self.wealth * draw.randint(1, 3_000))
+        amount = self.mirror.ledger.cash[VAULT] * draw.choice([0, 50, 95, 100]) // 100
+        if amount:
+            self.do(
+                "fund_tranche", lambda: vault.send("fund_tranche", amount, sender=owner),
+                "fund_tranche", amount,
+            )  # fmt: skip
 
     # ---------------------------------------------------------------- both sides
 
@@ -259,6 +309,16 @@ class Episode:
             mark = self.mirror.state.marks[market]
             self.place(account, market, size < 0, abs(size), mark, self.draw.random() < 0.5)
 
+    def some_retreat(self) -> None:
+        """A position is closed at any price while nobody may add risk: makers who would wait."""
+        held = [key for key in self.mirror.ledger.positions if key[0] in self.accounts[1:]]
+        if not held or not self.mirror.ledger.uninsured:
+            return
+        account, market = self.draw.choice(held)
+        size = self.mirror.ledger.position(account, market).size
+        mark = self.mirror.state.marks[market]
+        self.place(account, market, size < 0, abs(size), mark * 2 if size < 0 else 1, True)
+
     def some_cancel(self) -> None:
         draw = self.draw
         if draw.random() < 0.4:
@@ -289,6 +349,7 @@ class Episode:
             m: min(5_000, max(40, int(mark * draw.uniform(1 - width, 1 + width))))
             for m, mark in self.mirror.state.marks.items()
         }
+        aimed = self.aim(prices) if draw.random() < 0.4 else None
         # More often while a round is open, which is then parked.
         if draw.random() < (0.02 if self.mirror.state.round is None else 0.25):
             who = self.some_counterparty()
@@ -300,6 +361,26 @@ class Episode:
             self.some_advance()
             self.some_retry()
         self.reprice(prices)
+        if aimed == TRANCHE:
+            self.some_work_off()
+        elif aimed is not None and draw.random() < 0.8:
+            self.liquidate(aimed, 40, draw.choice([0, *self.accounts]))
+
+    def aim(self, prices: dict[int, int]) -> int | None:
+        """One price such that somebody is left with a third of maintenance, for the backstop, or
+        the tranche with less than nothing. Whom it is for."""
+        traders = [key for key in self.mirror.ledger.positions if key[0] in self.accounts[1:]]
+        tranche = [(TRANCHE, market) for market in self.mirror.ledger.legs(TRANCHE)]
+        held = tranche if tranche and self.draw.random() < 0.4 else traders
+        if not held:
+            return None
+        account, market = self.draw.choice(held)
+        margin = self.mirror.margin(account)
+        left = margin.maintenance // 3 if account != TRANCHE else -margin.maintenance
+        size = self.mirror.ledger.position(account, market).size
+        price = self.mirror.state.marks[market] + (left - margin.equity) // size
+        prices[market] = min(5_000, max(40, price))
+        return account
 
     def reprice(self, prices: dict[int, int]) -> None:
         self.do(
@@ -321,12 +402,45 @@ class Episode:
                 [*self.accounts, VAULT, TRANCHE, self.mirror.estates[0, True], 10**6]
             )
         steps = draw.choice([0, 1, 2, 3, 40, 40, 40, 256, 10**9])
+        reward_account = draw.choice([0, 0, 0, *self.accounts])
+        if draw.random() < 0.02:
+            reward_account = draw.choice([TRANCHE, 10**6])
+        self.liquidate(account, steps, reward_account)
+
+    def liquidate(self, account: int, steps: int, reward_account: int) -> None:
         self.do(
             "liquidate",
             lambda: self.venue.liquidator.send(
-                "liquidate", account, steps, sender=self.engine.actor("keeper")
+                "liquidate", account, steps, reward_account, sender=self.engine.actor("keeper")
             ),
-            "liquidate", account, steps,
+            "liquidate", account, steps, reward_account,
+        )  # fmt: skip
+
+    def some_work_off(self) -> None:
+        """Of the tranche's position, or its end."""
+        draw, keeper = self.draw, self.engine.actor("keeper")
+        held = self.mirror.ledger.legs(TRANCHE)
+        if not held and draw.random() < 0.9:
+            return
+        steps = draw.choice([0, 1, 2, 40, 40, 256])
+        below_zero = self.mirror.margin(TRANCHE).equity < 0
+        if draw.random() < (0.8 if below_zero else 0.05):
+            self.do(
+                "wind_up_tranche",
+                lambda: self.venue.liquidator.send("wind_up_tranche", steps, sender=keeper),
+                "wind_up_tranche", steps,
+            )  # fmt: skip
+            return
+        market = draw.choice(held or list(PRICES))
+        size = self.mirror.ledger.position(TRANCHE, market).size
+        if size and draw.random() < 0.7:
+            # Somebody to sell to, or to buy back from.
+            price = int(self.mirror.state.marks[market] * draw.uniform(0.99, 1.01))
+            self.place(self.deep, market, size > 0, abs(size), max(1, price), False)
+        self.do(
+            "work_off",
+            lambda: self.venue.liquidator.send("work_off", market, steps, sender=keeper),
+            "work_off", market, steps,
         )  # fmt: skip
 
     def some_advance(self) -> None:
@@ -364,6 +478,46 @@ class Episode:
             "retry", market, is_long, steps,
         )  # fmt: skip
 
+    def some_take(self) -> None:
+        """Lots that no winner took go to somebody, or are asked for."""
+        draw = self.draw
+        stuck = [k for k, lots in self.mirror.state.lots.items() if any(x.size for x in lots)]
+        if not stuck and draw.random() < 0.9:
+            return
+        market, is_long = draw.choice(stuck or list(self.mirror.estates))
+        lots = sum(lot.size for lot in self.mirror.state.lots.get((market, is_long), []))
+        account = draw.choice([self.deep, *self.accounts])
+        size = draw.choice([0, 1, lots, lots, lots + 1, max(1, lots // 2)])
+        caller = self.caller(account)
+        self.do(
+            "take",
+            lambda: self.venue.deleverager.send(
+                "take", account, market, is_long, size, sender=caller
+            ),
+            "take", caller, account, market, is_long, size,
+        )  # fmt: skip
+
+    def some_netting(self) -> None:
+        """Of one owner's two accounts: a straddle that is opened first, perhaps, and closed."""
+        draw, market = self.draw, self.draw.choice(list(PRICES))
+        pair = self.accounts[-2:]
+        if draw.random() < 0.1:
+            pair = draw.sample([*self.accounts, 10**6], 2)
+        else:
+            mark = self.mirror.state.marks[market]
+            for account, is_buy in zip(pair, (True, False), strict=True):
+                margin = self.mirror.margin(account)
+                room = max(1, (margin.equity - margin.initial) * LEVERAGES[market] // mark // 3)
+                self.place(self.deep, market, not is_buy, room, mark, False)
+                self.place(account, market, is_buy, room, mark, True)
+        long, short = pair
+        caller = self.caller(self.accounts[-1])
+        self.do(
+            "net",
+            lambda: self.venue.deleverager.send("net", long, short, market, sender=caller),
+            "net", caller, long, short, market,
+        )  # fmt: skip
+
     def some_repayment(self) -> None:
         loss = self.mirror.ledger.uninsured
         if not loss and self.draw.random() < 0.7:
@@ -386,7 +540,8 @@ class Episode:
             (self.some_position, 6), (self.some_order, 8), (self.some_prices, 5),
             (self.some_liquidation, 7), (self.some_advance, 3), (self.some_cancel, 2),
             (self.some_deposit, 1), (self.some_withdrawal, 3), (self.some_retry, 1),
-            (self.some_repayment, 1),
+            (self.some_repayment, 1), (self.some_work_off, 3), (self.some_retreat, 2),
+            (self.some_take, 1), (self.some_netting, 1),
         ]  # fmt: skip
         for _ in self.accounts[1:]:
             self.some_position()
@@ -400,6 +555,30 @@ class Episode:
             if self.mirror.is_busy and self.draw.random() < 0.5:
                 self.some_advance()
 
+    def leave(self) -> None:
+        """Everybody, and who is last is paid too."""
+        prices = [self.mirror.state.oracle[m] for m in PRICES]
+        names = {f"trader {account}": account for account in self.accounts}
+        order = list(names)
+        self.draw.shuffle(order)
+        out = Exit(
+            self.ledger,
+            {name: Trader(self.mirror.owners[names[name]], names[name]) for name in order},
+            self.depositors,
+            prices,
+            maker=self.engine.actor("market maker"),
+            seen=self.left,
+        )
+        out.everybody_out()
+        out.remainder()
+
+    def left(self, action: str, tx: Tx) -> None:
+        """A transaction of those who leave."""
+        self.told.append(f"leaving: {action}")
+        self.reads.known.clear()
+        self.ledger.observe(tx.events)
+        self.ledger.check()
+
 
 @pytest.fixture(scope="module")
 def chain() -> tuple[RevmEngine, Venue]:
@@ -407,9 +586,10 @@ def chain() -> tuple[RevmEngine, Venue]:
     venue = Venue.deploy(engine, VenueConfig(min_interval=1, max_step=0, stale_after=STALE_AFTER))
     for market, price in PRICES.items():
         venue.add_market(f"M{market}", 3, LEVERAGES[market], 0, price)
-    for label in ["owner", *(f"trader{i}" for i in range(7))]:
+    for label in ["owner", "market maker", *(f"trader{i}" for i in range(7))]:
         venue.mint(engine.actor(label), 10**27, venue.clearinghouse)
-    venue.mint(venue.owner, 10**27, venue.vault)
+    for label in ["owner", "first", "second"]:
+        venue.mint(engine.actor(label), 10**27, venue.vault)
     venue.lens = Remembered(venue.lens)  # type: ignore[assignment]
     return engine, venue
 
@@ -423,6 +603,7 @@ def test_random_crashes(chain: tuple[RevmEngine, Venue]) -> None:
         episode = Episode(engine, venue, seed)
         try:
             episode.run()
+            episode.leave()
         except AssertionError as error:
             story = "\n".join(episode.told)
             raise AssertionError(

@@ -48,6 +48,7 @@ def test_an_empty_book_says_nothing(oracle: Any, sample: Any) -> None:
     receipt = sample()
     assert args(receipt, oracle.Sampled) == [
         {"market": X, "middle": 0, "impact_bid": 0, "impact_ask": 0, "premium": 0, "ema": 0}
+        | {"premium_sum": 0, "seconds": 0, "at": receipt.timestamp}
     ]
     assert tuple(oracle.last_sample(X)) == (receipt.timestamp, 0, 0, 0, 0)
 
