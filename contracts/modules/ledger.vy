@@ -35,6 +35,8 @@ from ..interfaces import IClearinghouse
 from . import position_codec
 
 SCALE: constant(int256) = 10**9
+# Accounts of one owner that are listed: those that it opened first.
+MAX_LISTED: constant(uint256) = 16
 
 
 flag Kind:
@@ -118,6 +120,8 @@ cash: public(HashMap[uint256, int256])
 # m of `active` is set while the account has a position in market m.
 _accounts: HashMap[uint256, uint256]
 _positions: HashMap[uint256, HashMap[uint256, uint256]]
+# The first accounts of a trader, six ids of 40 bits a word; above those of word 0 how many there are.
+_listed: HashMap[address, HashMap[uint256, uint256]]
 
 fees: public(uint256)
 funding_pool: public(HashMap[uint256, int256])
@@ -340,6 +344,10 @@ def _open_account(owner: address, kind: Kind) -> uint256:
     account: uint256 = self.account_count + 1
     self.account_count = account
     self._accounts[account] = convert(owner, uint256) | (convert(kind, uint256) << 160)
+    listed: uint256 = self._listed[owner][0] >> 240
+    if kind == Kind.TRADER and listed < MAX_LISTED:
+        self._listed[owner][listed // 6] |= account << (40 * (listed % 6))
+        self._listed[owner][0] += 1 << 240
     log AccountOpened(account=account, owner=owner, kind=kind)
     return account
 
@@ -459,6 +467,18 @@ def account_owner(account: uint256) -> address:
     @notice Whose account it is; zero for an unknown one.
     """
     return self._owner(account)
+
+
+@view
+@external
+def accounts_of(owner: address) -> DynArray[uint256, MAX_LISTED]:
+    """
+    @notice A trader's accounts in the order in which it opened them: the first 16.
+    """
+    accounts: DynArray[uint256, MAX_LISTED] = []
+    for i: uint256 in range(self._listed[owner][0] >> 240, bound=MAX_LISTED):
+        accounts.append((self._listed[owner][i // 6] >> (40 * (i % 6))) & (2**40 - 1))
+    return accounts
 
 
 @view
