@@ -218,7 +218,7 @@ event LotsTaken:
 
 
 # Of lots, `needed` were there, `taken` by winners, `netted` against the other estate. `overshoot` is
-# the sum over the lots, `absolute_overshoot` of its absolute values. `unserved` lots of bankrupts did
+# the sum over the bankrupts whose turn ended, `absolute_overshoot` of its absolute values. `unserved` lots of bankrupts did
 # not have their turn: the price was lost or time is up. `is_complete`: no engine left anybody out.
 event RoundClosed:
     round: indexed(uint256)

@@ -300,7 +300,7 @@ class Episode:
             m: min(5_000, max(40, int(mark * draw.uniform(1 - width, 1 + width))))
             for m, mark in self.mirror.state.marks.items()
         }
-        # More often while a round is open, which is then parked.
+        # More often while a round is open, which is then parked, or its time is up.
         if draw.random() < (0.02 if self.mirror.state.round is None else 0.7):
             who = self.some_counterparty()
             self.let_prices_age()
@@ -311,6 +311,15 @@ class Episode:
             self.some_advance()
             self.some_retry()
         self.reprice(prices)
+
+    def abandoned_round(self) -> None:
+        """A bankrupt is proved, and nobody does more of its round while its price ages."""
+        self.let_prices_age()
+        for _ in range(3):
+            self.some_order()
+        self.some_advance()
+        self.some_order()
+        self.reprice(dict(self.mirror.state.marks))
 
     def reprice(self, prices: dict[int, int]) -> None:
         self.do(
@@ -339,6 +348,8 @@ class Episode:
             ),
             "liquidate", account, steps,
         )  # fmt: skip
+        if self.mirror.is_busy and draw.random() < 0.5:
+            self.abandoned_round()
 
     def some_advance(self) -> None:
         steps = self.draw.choice([1, 1, 2, 5, 40, 256])
