@@ -143,6 +143,10 @@ class Storyteller:
                         "residual": _usdc(event.residual),
                         "insurance": _usdc(event.insurance),
                         "uninsured": _usdc(event.uninsured),
+                        "netted": market.format_lots(event.netted),
+                        "overshoot": _usdc(event.overshoot),
+                        "absolute_overshoot": _usdc(event.absolute_overshoot),
+                        "complete": event.is_complete and not event.unserved,
                     }
                 )
             elif event.name == "Deleveraged":
@@ -164,6 +168,7 @@ class Storyteller:
                         ),
                         "score": score_text(event.score),
                         "rank": event.rank,
+                        "own": event.rank == 0,
                         "haircut": _usdc(event.haircut),
                         "realised": _usdc(realised[event.winner]),
                     }

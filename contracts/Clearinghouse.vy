@@ -48,6 +48,7 @@ exports: (
     ledger.open_interest,
     ledger.account_count,
     ledger.account_owner,
+    ledger.accounts_of,
     ledger.account_kind,
     ledger.cash,
     ledger.active_markets,

@@ -13,13 +13,23 @@
             round      works through the lots of one estate, oldest first
             winner     a trader with the opposite position, in profit at the close price, whose
                        equity stays at zero or above after the fill
+            own        a winner among the first 16 accounts of the bankrupt's owner: rank 0
+            netted     lots of the two estates of a market, exchanged for each other
+            overshoot  micro-USDC that winners paid more than the bankruptcy price asks for;
+                       negative: less
             rank       1, 2, 3 ... in the order of score, then profit, then lower account id
             haircut    what a winner lost against the mark, micro-USDC; negative: it gained
 
-        For each lot the engine (`interfaces/IRanking.vyi`) names the winners one by one, and each
-        is judged again here before it is closed, until the lot is gone. Every call is bounded and
-        the next one goes on where it stopped. While a round is open its market is frozen and its
-        mark pinned, so the order cannot change underneath.
+        For each lot, in this order: it is netted against the oldest lots of the other estate; then
+        the bankrupt's own winners are closed, where the engine is a queue; then the engine
+        (`interfaces/IRanking.vyi`) names the winners one by one. Each is judged again here before it
+        is closed, until the lot is gone. Every call is bounded and the next one goes on where it
+        stopped. While a round is open its market is frozen and its mark pinned, so the order cannot
+        change underneath.
+
+        A market is frozen for `round_ttl` at most: then the next call, an order there for one, ends
+        what is open or waits. What was closed stands, and the lots come first in the estate's next
+        round. Anyone may work on a round, so it runs out only if nobody does for all that time.
 
         It owns lots and rounds. Positions and money are the clearinghouse's; who is wound up is
         the liquidator's business, the order the engine's.
@@ -29,10 +39,12 @@ from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
 from .interfaces import IInsuranceVault
 from .interfaces import IOracle
+from .interfaces import IOrderBook
 from .interfaces import IRanking
 from .interfaces import IScore
 from .modules import eligibility
 from .modules import owned
+from .modules import scoring
 
 implements: IDeleverager
 
@@ -48,6 +60,19 @@ MAX_ESTATES: constant(uint256) = 128
 CLOSE_AT_BANKRUPTCY: constant(uint256) = 0
 CLOSE_AT_PREVIOUS_MARK: constant(uint256) = 1
 CLOSE_AT_MARK: constant(uint256) = 2
+
+# What is done with a lot, in order.
+NETTING: constant(uint256) = 0
+OWN: constant(uint256) = 1
+RANKING: constant(uint256) = 2
+
+# Accounts of one owner that are looked at.
+MAX_OWN: constant(uint256) = 16
+# Seconds.
+MIN_TTL: constant(uint256) = 300
+MAX_TTL: constant(uint256) = 86_400
+# Micro-USDC: 100 USDC.
+MAX_MIN_DEFICIT: constant(uint256) = 10**8
 
 
 struct Lot:
@@ -84,6 +109,17 @@ struct Round:
     # The last lot for which no winner was left; size 0: none yet.
     dry_size: uint256
     dry_whole: uint256
+    # Of the lot at work: NETTING, OWN or RANKING; the next of the owner's accounts to look at; and
+    # what it was before winners were closed.
+    stage: uint256
+    own: uint256
+    lot_size: uint256
+    lot_worth: int256
+    netted: uint256
+    overshoot: int256
+    absolute_overshoot: uint256
+    # An engine may have left somebody out.
+    incomplete: bool
 
 
 event PolicySet:
@@ -94,6 +130,11 @@ event PolicySet:
 event EngineSet:
     engine: indexed(address)
     fallback: indexed(address)
+
+
+event LimitsSet:
+    round_ttl: uint256
+    min_deficit: uint256
 
 
 event LotAdded:
@@ -116,8 +157,9 @@ event RoundOpened:
 
 # The receipt of one fill. `quote` is what was paid for `size` lots; `price` the same per lot, in
 # 10^-6 ticks, rounded down. `lot_size` and `lot_worth` are the bankrupt's before the fill: their
-# ratio is its bankruptcy price. `exact`: the engine has proved that nobody eligible precedes the
-# winner; if not, nobody precedes it by more than the engine's epsilon.
+# ratio is its bankruptcy price. `rank` 0: the bankrupt's own owner's, served before the ranking.
+# `exact`: the engine has proved that nobody eligible precedes the winner; if not, nobody precedes it by
+# more than the engine's epsilon.
 event Deleveraged:
     round: indexed(uint256)
     bankrupt: indexed(uint256)
@@ -136,6 +178,22 @@ event Deleveraged:
     rank: uint256
     haircut: int256
     exact: bool
+
+
+# `size` lots of a long and of a short estate were exchanged for `quote`. Sizes and worths are the two
+# lots' before.
+event LotsNetted:
+    round: indexed(uint256)
+    long_bankrupt: indexed(uint256)
+    short_bankrupt: indexed(uint256)
+    market: uint256
+    size: uint256
+    quote: uint256
+    mark: uint256
+    long_size: uint256
+    long_worth: int256
+    short_size: uint256
+    short_worth: int256
 
 
 # Where the money of a lot ended: `surplus` went to uninsured loss, then to the vault; `residual`
@@ -159,6 +217,9 @@ event LotsTaken:
     mark: uint256
 
 
+# Of lots, `needed` were there, `taken` by winners, `netted` against the other estate. `overshoot` is
+# the sum over the bankrupts whose turn ended, `absolute_overshoot` of its absolute values. `unserved` lots of bankrupts did
+# not have their turn: the price was lost or time is up. `is_complete`: no engine left anybody out.
 event RoundClosed:
     round: indexed(uint256)
     market: indexed(uint256)
@@ -169,6 +230,17 @@ event RoundClosed:
     residual: uint256
     insurance: uint256
     uninsured: uint256
+    netted: uint256
+    overshoot: int256
+    absolute_overshoot: uint256
+    unserved: uint256
+    is_complete: bool
+
+
+# The market was frozen for `round_ttl`: what was open or waited there has ended.
+event RoundExpired:
+    market: indexed(uint256)
+    frozen_at: uint256
 
 
 clearinghouse: public(immutable(IClearinghouse))
@@ -180,6 +252,11 @@ close_rule: public(uint256)
 engine: public(IRanking)
 # Ranks a side that the engine refuses for its size.
 fallback: public(IRanking)
+# The engine is a queue: a bankrupt's own owner is served before it.
+own_first: public(bool)
+# Seconds for which a market is frozen at most; deficits below so many micro-USDC open no round.
+round_ttl: public(uint256)
+min_deficit: public(uint256)
 
 round_count: public(uint256)
 # The open round while a transaction works on it, and between transactions: a round that ends in the
@@ -201,6 +278,8 @@ _queue: HashMap[uint256, uint256]
 _queue_head: uint256
 _queue_tail: uint256
 _is_queued: HashMap[uint256, HashMap[bool, bool]]
+# Of a market: when it was frozen; if it is not, when a retry may freeze it again.
+_clock: HashMap[uint256, uint256]
 # Epoch in which an estate was last worked through: lots without takers wait for the next one.
 _tried_in: HashMap[uint256, HashMap[bool, uint256]]
 
@@ -208,12 +287,36 @@ _tried_in: HashMap[uint256, HashMap[bool, uint256]]
 @deploy
 def __init__(clearinghouse_: address, oracle_: address, vault_: address, score: address):
     """
-    @notice Closes at the bankruptcy price to begin with.
+    @notice Closes at the bankruptcy price to begin with, in rounds of an hour, for any deficit.
     """
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
     vault = IInsuranceVault(vault_)
     self._set_policy(score, CLOSE_AT_BANKRUPTCY)
+    self._set_limits(3_600, 0)
+
+
+@external
+def set_limits(round_ttl: uint256, min_deficit: uint256):
+    """
+    @notice Owner only; also while a round is open.
+    @param round_ttl Seconds for which a market is frozen at most, 5 minutes to a day. Long enough for
+           the work: at 192 steps a call and a call every 12 seconds, a scan of 50,000 holders takes
+           53 minutes.
+    @param min_deficit Micro-USDC, up to 100 USDC: a bankrupt that lacks less opens no round if
+           insurance pays all of it; its lots wait in the estate.
+    """
+    owned._check_owner(clearinghouse)
+    self._set_limits(round_ttl, min_deficit)
+
+
+@internal
+def _set_limits(round_ttl: uint256, min_deficit: uint256):
+    assert round_ttl >= MIN_TTL and round_ttl <= MAX_TTL, "deleverager: time out of range"
+    assert min_deficit <= MAX_MIN_DEFICIT, "deleverager: deficit out of range"
+    self.round_ttl = round_ttl
+    self.min_deficit = min_deficit
+    log LimitsSet(round_ttl=round_ttl, min_deficit=min_deficit)
 
 
 @external
@@ -241,6 +344,7 @@ def set_engine(engine: address, fallback: address):
     self._load()
     self.engine = IRanking(engine)
     self.fallback = IRanking(fallback)
+    self.own_first = staticcall IRanking(engine).is_queue()
     self._round.ranking = False
     self._save()
     log EngineSet(engine=engine, fallback=fallback)
@@ -259,20 +363,44 @@ def _set_policy(score: address, close: uint256):
 
 
 @external
-def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, worth: int256):
+def add_lot(
+    market: uint256,
+    is_long: bool,
+    bankrupt: uint256,
+    size: uint256,
+    worth: int256,
+    deficit: uint256 = 0,
+):
     """
     @notice Liquidator only: a bankrupt position that the estate has just taken over. Freezes the
-            market until a round has dealt with it.
+            market until a round has dealt with it, unless the deficit is small and insured.
+    @dev A small deficit that insurance does not cover does open a round: written off it would put the
+         whole venue on reduce-only, which is worse than one market frozen for a round.
+    @param deficit What the account lacked in all, micro-USDC; 0: nothing, it was unfillable.
     """
     assert msg.sender == staticcall clearinghouse.liquidator(), "deleverager: liquidator only"
-    index: uint256 = self.lot_count[market][is_long]
-    self._lots[market][is_long][index] = self._pack(
-        Lot(bankrupt=bankrupt, size=size, worth=worth)
-    )
-    self.lot_count[market][is_long] = index + 1
-    self._worth[market][is_long] += worth
     log LotAdded(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
+    lot: Lot = Lot(bankrupt=bankrupt, size=size, worth=worth)
+    if deficit != 0 and deficit < self.min_deficit:
+        equity: int256 = self._at_mark(lot, is_long, staticcall oracle.mark(market))
+        missing: uint256 = convert(max(-equity, 0), uint256)
+        if missing == 0 or missing <= staticcall vault.available(market):
+            lot.worth -= equity
+            self._append(market, is_long, lot)
+            self._end_lot(market, staticcall clearinghouse.estate(market, is_long), lot, equity)
+            # Nor does a retry freeze the market for it in this epoch.
+            self._tried_in[market][is_long] = staticcall oracle.epoch()
+            return
+    self._append(market, is_long, lot)
     self._enqueue(market, is_long)
+
+
+@internal
+def _append(market: uint256, is_long: bool, lot: Lot):
+    index: uint256 = self.lot_count[market][is_long]
+    self._lots[market][is_long][index] = self._pack(lot)
+    self.lot_count[market][is_long] = index + 1
+    self._worth[market][is_long] += lot.worth
 
 
 @external
@@ -280,6 +408,8 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     """
     @notice Opens a new round for lots that found no taker, in a later epoch than the last one
             ended in, and does the first `max_steps` of its work. Anyone.
+    @dev The market must have been open for as long as it was frozen last, so nobody holds it frozen by
+         retries more than half of the time, even if no one else works on the rounds.
     @return Whether there is work left.
     """
     assert self._lots_left(market, is_long), "deleverager: no lots left"
@@ -290,6 +420,7 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     assert (
         self._tried_in[market][is_long] < staticcall oracle.epoch()
     ), "deleverager: tried in this epoch"
+    assert block.timestamp >= self._clock[market], "deleverager: frozen too lately"
     self._enqueue(market, is_long)
     return self._advance(max_steps)
 
@@ -304,11 +435,31 @@ def advance(max_steps: uint256) -> bool:
     return self._advance(max_steps)
 
 
+@external
+def serve(market: uint256, max_steps: uint256):
+    """
+    @notice For who wants to trade in a market: ends what is open or waits there if its time is up, or
+            else advances. Anyone; an order that meets a round does it.
+    """
+    self._load()
+    if self._is_expired(market):
+        self._expire(market)
+        self._save()
+    else:
+        self._advance(max_steps)
+
+
 @internal
 def _advance(max_steps: uint256) -> bool:
     self._load()
-    if self._round.id != 0 and not staticcall oracle.is_fresh(self._round.market):
-        self._park_round()
+    if self._round.id != 0:
+        if self._is_expired(self._round.market):
+            # And no more in this call: whatever stopped the round must not undo its end.
+            self._expire(self._round.market)
+            self._save()
+            return self._is_busy()
+        if not staticcall oracle.is_fresh(self._round.market):
+            self._park_round()
     most: uint256 = min(max_steps, MAX_WORK)
     steps: uint256 = 0
     for _: uint256 in range(4 * MAX_WORK):
@@ -325,11 +476,23 @@ def _advance(max_steps: uint256) -> bool:
         )
         if lot.size == 0:
             self._next_lot()
+        elif self._round.stage == NETTING:
+            steps += self._net(lot)
         elif not self._round.ranking and self._is_dry(lot):
             steps += 1
             self._settle(lot)
+        elif self._round.stage == OWN:
+            steps += self._close_own(lot, most - steps)
         else:
+            is_new: bool = not self._round.ranking
             steps += self._rank(lot, most - steps)
+            if is_new:
+                self._round.incomplete = (
+                    self._round.incomplete
+                    or not staticcall self._ranking().is_complete(
+                        self._round.market, not self._round.is_long
+                    )
+                )
     self._round.steps += steps
     self._save()
     return self._is_busy()
@@ -361,6 +524,7 @@ def _enqueue(market: uint256, is_long: bool):
     if self._is_queued[market][is_long]:
         return
     if not self._is_queued[market][not is_long]:
+        self._clock[market] = block.timestamp
         extcall clearinghouse.freeze(market, True)
         extcall oracle.pin(market, True)
     self._is_queued[market][is_long] = True
@@ -380,11 +544,18 @@ def _open_round() -> bool:
     is_long: bool = False
     found: bool = False
     for _: uint256 in range(waiting, bound=MAX_ESTATES):
+        if self._queue_head == self._queue_tail:
+            break
         entry: uint256 = self._queue[self._queue_head]
-        self._queue_head += 1
         market = entry // 2
         is_long = entry % 2 == 1
-        if staticcall clearinghouse.settlement_account(market) != 0:
+        if self._is_expired(market):
+            self._expire(market)
+            continue
+        self._queue_head += 1
+        if not self._lots_left(market, is_long):
+            # All of it was netted in the round of the other side.
+            self._thaw(market, is_long)
             continue
         if staticcall oracle.is_fresh(market):
             found = True
@@ -393,6 +564,8 @@ def _open_round() -> bool:
         self._queue_tail += 1
     if not found:
         return False
+    if self._lots_left(market, not is_long):
+        self._absorb(market, not is_long)
     needed: uint256 = self._absorb(market, is_long)
     self.round_count += 1
     self._round = empty(Round)
@@ -422,14 +595,58 @@ def _close_round():
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
     self._pass_empty(market, is_long)
+    self._log_closed()
+    self._round = empty(Round)
+    self._thaw(market, is_long)
+
+
+@internal
+def _thaw(market: uint256, is_long: bool):
+    """
+    @notice One side of a market has no round any more; with the other one the market is free.
+    """
     # The epoch in which it ends, not began: a long round must not be repeated at once.
     self._tried_in[market][is_long] = staticcall oracle.epoch()
     self._is_queued[market][is_long] = False
     if not self._is_queued[market][not is_long]:
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
-    self._log_closed()
-    self._round = empty(Round)
+        self._clock[market] = 2 * block.timestamp - self._clock[market]
+
+
+@view
+@internal
+def _is_expired(market: uint256) -> bool:
+    return (
+        self._is_queued[market][True] or self._is_queued[market][False]
+    ) and block.timestamp >= self._clock[market] + self.round_ttl
+
+
+@internal
+def _expire(market: uint256):
+    log RoundExpired(market=market, frozen_at=self._clock[market])
+    self._end_all(market)
+
+
+@internal
+def _end_all(market: uint256):
+    """
+    @notice Ends the open round, if it is this market's, and whatever waits there; the lots stay.
+    """
+    if self._round.id != 0 and self._round.market == market:
+        self._log_closed()
+        self._round = empty(Round)
+    head: uint256 = self._queue_head
+    tail: uint256 = head
+    for i: uint256 in range(head, self._queue_tail, bound=MAX_ESTATES):
+        entry: uint256 = self._queue[i]
+        if entry // 2 != market:
+            self._queue[tail] = entry
+            tail += 1
+    self._queue_tail = tail
+    for is_long: bool in [True, False]:
+        if self._is_queued[market][is_long]:
+            self._thaw(market, is_long)
 
 
 @internal
@@ -444,6 +661,11 @@ def _log_closed():
         residual=self._round.residual,
         insurance=self._round.insurance,
         uninsured=self._round.uninsured,
+        netted=self._round.netted,
+        overshoot=self._round.overshoot,
+        absolute_overshoot=self._round.absolute_overshoot,
+        unserved=self._round.end - self._round.lot,
+        is_complete=not self._round.incomplete,
     )
 
 
@@ -466,14 +688,7 @@ def release(market: uint256):
     """
     assert msg.sender == staticcall clearinghouse.governor(), "deleverager: governor only"
     self._load()
-    if self._round.id != 0 and self._round.market == market:
-        self._log_closed()
-        self._round = empty(Round)
-    if self._is_queued[market][True] or self._is_queued[market][False]:
-        self._is_queued[market][True] = False
-        self._is_queued[market][False] = False
-        extcall oracle.pin(market, False)
-        extcall clearinghouse.freeze(market, False)
+    self._end_all(market)
     self._save()
 
 
@@ -519,6 +734,139 @@ def _next_lot():
     self._round.lot += 1
     self._round.rank = 0
     self._round.ranking = False
+    self._round.stage = NETTING
+    self._round.own = 0
+
+
+# --- Before the ranking --------------------------------------------------------------------------
+
+
+@internal
+def _net(lot: Lot) -> uint256:
+    """
+    @notice Exchanges the lot at work for the oldest one of the market's other estate, if there is a
+            price that leaves neither below zero: at least the long's bankruptcy price, at most the
+            short's.
+    @dev At the mark, so that neither gains at the other's cost; where the mark is outside of these two,
+         at the nearer one: what one lot lacks the other pays, and not a winner. Whole micro-USDC: the
+         long's end is rounded up, the short's down, so whoever is at its end bears no unit. Only the
+         oldest one is tried: with all of them the work would be the product of two counts.
+    @return 1 if lots were exchanged, else 0.
+    """
+    market: uint256 = self._round.market
+    is_long: bool = self._round.is_long
+    self._pass_empty(market, not is_long)
+    index: uint256 = self.first_lot[market][not is_long]
+    other: Lot = self._unpack(self._lots[market][not is_long][index])
+    long: Lot = lot if is_long else other
+    short: Lot = other if is_long else lot
+    size: uint256 = min(long.size, short.size)
+    least: uint256 = 0
+    most: uint256 = 0
+    if size != 0:
+        least = self._ceil_div(convert(max(-long.worth, 0), uint256) * size, long.size)
+        most = convert(max(short.worth, 0), uint256) * size // short.size
+    if size == 0 or short.worth < 0 or least > most:
+        self._round.stage = OWN if self.own_first else RANKING
+        self._round.lot_size = lot.size
+        self._round.lot_worth = lot.worth
+        return 0
+    quote: uint256 = min(max(size * self._round.mark, least), most)
+    estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    other_estate: uint256 = staticcall clearinghouse.estate(market, not is_long)
+    log LotsNetted(
+        round=self._round.id,
+        long_bankrupt=long.bankrupt,
+        short_bankrupt=short.bankrupt,
+        market=market,
+        size=size,
+        quote=quote,
+        mark=self._round.mark,
+        long_size=long.size,
+        long_worth=long.worth,
+        short_size=short.size,
+        short_worth=short.worth,
+    )
+    ours: Lot = lot
+    paid: int256 = convert(quote, int256)
+    if is_long:
+        extcall clearinghouse.exchange(market, other_estate, estate, size, quote)
+    else:
+        extcall clearinghouse.exchange(market, estate, other_estate, size, quote)
+        paid = -paid
+    ours.size -= size
+    ours.worth += paid
+    other.size -= size
+    other.worth -= paid
+    self._worth[market][is_long] += paid
+    self._worth[market][not is_long] -= paid
+    self._round.netted += size
+    if other.size == 0:
+        self._worth[market][not is_long] -= other.worth
+        self._end_lot(market, other_estate, other, other.worth)
+        other.worth = 0
+        self.first_lot[market][not is_long] = index + 1
+    self._lots[market][not is_long][index] = self._pack(other)
+    self._lots[market][is_long][self._round.lot] = self._pack(ours)
+    if ours.size == 0:
+        self._round.lot_size = 0
+        self._settle(ours)
+    return 1
+
+
+@internal
+def _close_own(lot: Lot, max_steps: uint256) -> uint256:
+    """
+    @notice Closes winners of the bankrupt's own owner, in the order in which it opened its accounts: who
+            is both sides of a position pays for it first. Outside of the ranking and never exempted: an
+            exemption could be bought with a dust account.
+    @return Steps used: one for each close, one for having looked at them all.
+    """
+    market: uint256 = self._round.market
+    index: uint256 = self._round.lot
+    accounts: DynArray[uint256, MAX_OWN] = staticcall clearinghouse.accounts_of(
+        staticcall clearinghouse.account_owner(lot.bankrupt)
+    )
+    left: Lot = lot
+    steps: uint256 = 0
+    # Once more than there can be accounts.
+    for _: uint256 in range(MAX_OWN + 1):
+        if steps >= max_steps:
+            break
+        if self._round.own >= len(accounts):
+            self._round.stage = RANKING
+            # Nothing to look at where the bankrupt's is the only one.
+            if len(accounts) > 1:
+                steps += 1
+            break
+        account: uint256 = accounts[self._round.own]
+        self._round.own += 1
+        size: int256 = (staticcall clearinghouse.position(account, market)).size
+        if size == 0 or (size > 0) == self._round.is_long:
+            continue
+        score: uint256 = 0
+        pnl: int256 = 0
+        score, pnl = self._score(account, market)
+        # 0: the rule lets nobody close it.
+        if score == 0:
+            continue
+        steps += 1
+        self._close_winner(
+            left,
+            IRanking.Pick(
+                account=account,
+                size=max_value(uint256),
+                score=score,
+                pnl=pnl,
+                exact=True,
+                steps=0,
+                more=False,
+            ),
+        )
+        if self._round.lot != index:
+            break
+        left = self._unpack(self._lots[market][self._round.is_long][index])
+    return steps
 
 
 # --- Ranking -------------------------------------------------------------------------------------
@@ -649,7 +997,9 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
         extcall clearinghouse.exchange(market, stake.estate, pick.account, size, quote)
     self._lots[market][is_long][self._round.lot] = self._pack(left)
     self._worth[market][is_long] += left.worth - lot.worth
-    self._round.rank += 1
+    if self._round.stage == RANKING:
+        self._round.rank += 1
+    extcall IOrderBook(staticcall clearinghouse.order_book()).void_orders(pick.account)
     self._round.taken += size
     log Deleveraged(
         round=self._round.id,
@@ -687,8 +1037,24 @@ def _quote(lot: Lot, size: uint256) -> uint256:
         return size * self._fixed_price()
     whole: uint256 = self._whole(lot)
     if self._round.is_long:
-        return (whole * size + lot.size - 1) // lot.size
+        return self._ceil_div(whole * size, lot.size)
     return whole * size // lot.size
+
+
+@pure
+@internal
+def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
+    return (amount + divisor - 1) // divisor
+
+
+@pure
+@internal
+def _at_mark(lot: Lot, is_long: bool, mark: uint256) -> int256:
+    """
+    @notice What the lot is worth at the mark, micro-USDC; below 0 its estate lacks as much.
+    """
+    at_mark: int256 = convert(lot.size * mark, int256)
+    return lot.worth + (at_mark if is_long else -at_mark)
 
 
 @view
@@ -736,9 +1102,9 @@ def _make_whole(market: uint256, estate: uint256, equity: int256) -> (uint256, u
 
 
 @internal
-def _end_lot(market: uint256, estate: uint256, bankrupt: uint256, equity: int256):
+def _end_lot(market: uint256, estate: uint256, lot: Lot, equity: int256):
     """
-    @notice Books what a lot was worth whose last piece left outside a round.
+    @notice Books what a lot was worth that ends outside of a round of its estate; `lot.size` lots stay.
     """
     surplus: uint256 = 0
     residual: uint256 = 0
@@ -746,8 +1112,8 @@ def _end_lot(market: uint256, estate: uint256, bankrupt: uint256, equity: int256
     surplus, residual, insurance = self._make_whole(market, estate, equity)
     log LotSettled(
         round=0,
-        bankrupt=bankrupt,
-        unfilled=0,
+        bankrupt=lot.bankrupt,
+        unfilled=lot.size,
         surplus=surplus,
         residual=residual,
         insurance=insurance,
@@ -780,11 +1146,10 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
         else:
             extcall clearinghouse.exchange(market, estate, other, lot.size, lot.size * price)
             quote = -quote
-        self._lots[market][is_long][first] = self._pack(
-            Lot(bankrupt=lot.bankrupt, size=0, worth=0)
-        )
         self._worth[market][is_long] -= lot.worth
-        self._end_lot(market, estate, lot.bankrupt, lot.worth + quote)
+        ended: Lot = Lot(bankrupt=lot.bankrupt, size=0, worth=0)
+        self._lots[market][is_long][first] = self._pack(ended)
+        self._end_lot(market, estate, ended, lot.worth + quote)
 
 
 @external
@@ -825,7 +1190,7 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
         if lot.size == 0:
             self.first_lot[market][is_long] = first + 1
             self._worth[market][is_long] -= lot.worth
-            self._end_lot(market, estate, lot.bankrupt, lot.worth)
+            self._end_lot(market, estate, lot, lot.worth)
             lot.worth = 0
         self._lots[market][is_long][first] = self._pack(lot)
     log LotsTaken(account=account, market=market, is_long=is_long, size=taken, mark=mark)
@@ -870,10 +1235,8 @@ def _settle(lot: Lot):
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
     estate: uint256 = staticcall clearinghouse.estate(market, is_long)
-    equity: int256 = convert(lot.size * self._round.mark, int256)
-    if not is_long:
-        equity = -equity
-    equity += lot.worth
+    equity: int256 = self._at_mark(lot, is_long, self._round.mark)
+    self._count_overshoot(lot)
     surplus: uint256 = 0
     residual: uint256 = 0
     insurance: uint256 = 0
@@ -899,6 +1262,26 @@ def _settle(lot: Lot):
         uninsured=residual - insurance,
     )
     self._next_lot()
+
+
+@internal
+def _count_overshoot(lot: Lot):
+    """
+    @notice What the winners of this lot paid, less the part of its bankruptcy value that they took.
+    """
+    taken: uint256 = self._round.lot_size - lot.size
+    if taken == 0:
+        return
+    # `worth` grows by what a long is closed for, and shrinks by what a short is.
+    over: int256 = lot.worth - self._round.lot_worth
+    if self._round.is_long:
+        whole: uint256 = convert(max(-self._round.lot_worth, 0), uint256)
+        over -= convert(self._ceil_div(whole * taken, self._round.lot_size), int256)
+    else:
+        whole: uint256 = convert(max(self._round.lot_worth, 0), uint256)
+        over += convert(whole * taken // self._round.lot_size, int256)
+    self._round.overshoot += over
+    self._round.absolute_overshoot += convert(abs(over), uint256)
 
 
 # --- Views ---------------------------------------------------------------------------------------
@@ -970,25 +1353,42 @@ def lot(market: uint256, is_long: bool, index: uint256) -> Lot:
 
 @view
 @external
+def frozen_until(market: uint256) -> uint256:
+    """
+    @notice Timestamp from which the next call ends what is open or waits in a market; 0: nothing does.
+    """
+    if not (self._is_queued[market][True] or self._is_queued[market][False]):
+        return 0
+    return self._clock[market] + self.round_ttl
+
+
+@view
+@external
 def score(account: uint256, market: uint256) -> uint256:
     """
     @notice The account's score now, in units of 10^-18, for its position in a market: 0 without
             one, or out of profit at the mark.
     """
+    score: uint256 = 0
+    pnl: int256 = 0
+    score, pnl = self._score(account, market)
+    return score if pnl > 0 else 0
+
+
+@view
+@internal
+def _score(account: uint256, market: uint256) -> (uint256, int256):
+    """
+    @notice Score and profit at the mark, as an engine sees them.
+    """
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
-    mark: uint256 = staticcall clearinghouse.mark(market)
-    pnl: int256 = position.size * convert(mark, int256) + position.quote
-    if pnl <= 0:
-        return 0
-    return staticcall self.score_rule.score(
-        IScore.Standing(
-            is_long=position.size > 0,
-            notional=convert(abs(position.size), uint256) * mark,
-            entry_notional=convert(abs(position.quote), uint256),
-            pnl=pnl,
-            equity=margin.equity,
-            cash=staticcall clearinghouse.cash(account),
-            maintenance=margin.maintenance,
-        )
+    return scoring.of_position(
+        self.score_rule.address,
+        position.size,
+        position.quote,
+        staticcall clearinghouse.mark(market),
+        margin.equity,
+        staticcall clearinghouse.cash(account),
+        margin.maintenance,
     )

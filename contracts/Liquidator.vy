@@ -1059,11 +1059,12 @@ def _wind_up(account: uint256, equity: int256, market: uint256):
         insurance=insurance,
         uninsured=uncarried - insurance,
     )
+    deficit: uint256 = convert(max(-equity, 0), uint256)
     for leg: Leg in legs:
         # As in the exchange above: what the estate paid or received.
         quote: int256 = convert(leg.notional, int256)
         worth: int256 = leg.share - quote if leg.is_long else leg.share + quote
-        extcall deleverager.add_lot(leg.market, leg.is_long, account, leg.size, worth)
+        extcall deleverager.add_lot(leg.market, leg.is_long, account, leg.size, worth, deficit)
 
 
 @view

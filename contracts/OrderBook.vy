@@ -16,10 +16,11 @@
         While a market takes no risk (price stale, halted, a loss uninsured) resting orders that have
         nothing to close wait: who reduces passes them, and the book remembers how far. What was
         passed then has nothing to close until the market takes risk again: no position grows.
-@custom:kill Cannot be halted on its own. An open ADL round stops its market; cancelling always
-             works.
+@custom:kill Cannot be halted on its own. An open ADL round stops its market: an order does some of the
+             round's work then, and goes on if that ends it. Cancelling always works.
 """
 from .interfaces import IClearinghouse
+from .interfaces import IDeleverager
 from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .modules import bits
@@ -39,6 +40,8 @@ MAX_SIZE: constant(uint256) = 2**54
 MAX_STEPS: constant(uint256) = 64
 # Waiting orders that one call passes at most, besides.
 MAX_PASSED: constant(uint256) = 512
+# Of an open ADL round, that an order does first.
+ROUND_STEPS: constant(uint256) = 16
 MAX_DEPTH: constant(uint256) = 100
 # Orders that a view of the depth looks at.
 MAX_SEEN: constant(uint256) = 2000
@@ -81,6 +84,7 @@ flag Reason:
     PRICE_BAND
     REDUCE_ONLY
     WAITING_MAKERS
+    ROUND_OPEN
 
 
 event OrderPlaced:
@@ -157,7 +161,9 @@ def place(
             oldest first, at the resting order's price. What is left rests (`tif` 0, good till
             cancelled) or is dropped (`tif` 1, immediate or cancel); `tif` 2, post only, reverts
             if it would trade at once.
-    @dev Meets at most 64 resting orders, and none beyond the market's price band; if more would
+    @dev An order that meets an open ADL round does the next 16 steps of it first. If that ends it the
+         order goes on; else nothing is placed, the work stays done, and `Unfilled` says so.
+         Meets at most 64 resting orders, and none beyond the market's price band; if more would
          cross, the rest is dropped and `Unfilled` says why. Makers whose margin no longer allows
          the fill, and resting orders of the same owner, are cancelled and skipped.
     @param reduce_only Only as far as it closes the account's position, now and while it rests.
@@ -208,6 +214,13 @@ def _place(
     assert asked != 0 and asked <= MAX_SIZE, "book: size out of range"
     seat: IClearinghouse.Seat = staticcall clearinghouse.seat(account, market)
     terms: risk_terms.Terms = self._admit(seat)
+    if seat.is_frozen:
+        # Not refused: that would undo the work. Nothing of the book has been read yet.
+        extcall IDeleverager(staticcall clearinghouse.deleverager()).serve(market, ROUND_STEPS)
+        seat = staticcall clearinghouse.seat(account, market)
+        if seat.is_frozen:
+            log Unfilled(account=account, market=market, size=asked, reason=Reason.ROUND_OPEN)
+            return 0, 0
     size: uint256 = asked
     worst_price: uint256 = max_value(uint256) if is_buy else 0
     if terms.band != 0:
@@ -326,7 +339,6 @@ def _admit(seat: IClearinghouse.Seat) -> risk_terms.Terms:
     assert seat.owner != empty(address), "clearinghouse: unknown account"
     assert seat.is_trader, "clearinghouse: not a trading account"
     assert seat.terms != 0, "clearinghouse: unknown market"
-    assert not seat.is_frozen, "clearinghouse: adl round open"
     terms: risk_terms.Terms = risk_terms.unpack(seat.terms)
     assert not terms.settled, "clearinghouse: market settled"
     assert seat.owner == msg.sender, "book: not your account"
@@ -386,10 +398,29 @@ def cancel_all(account: uint256):
         assert (
             msg.sender == staticcall clearinghouse.liquidator()
         ), "book: not your account"
+    self._void_orders(account)
+
+
+@internal
+def _void_orders(account: uint256):
     nonce: uint256 = self._nonce(account) + 1
     # All places are free again.
     self._desks[account] = nonce
     log NonceRaised(account=account, nonce=nonce)
+
+
+@external
+@reentrant
+def void_orders(account: uint256):
+    """
+    @notice Deleverager only: voids every resting order of an account that was deleveraged, in all
+            markets: they were sized for what it no longer holds.
+    @dev Also in the middle of `place`, whose order does some work of a round first: before anything of
+         the book is read, so the lock guards nothing then.
+    """
+    assert msg.sender == staticcall clearinghouse.deleverager(), "book: deleverager only"
+    if (self._desks[account] >> 32) & (2**MAX_OPEN - 1) != 0:
+        self._void_orders(account)
 
 
 @external

@@ -1,5 +1,8 @@
 """Auto-deleveraging as a rule: score, eligibility, order or shares, size and quote of a close.
 
+A lot is netted against the other estate, then closed against its own owner's winners, then against
+the ranking.
+
 Owns the rule and nothing else. Prices, scores and shares are exact fractions, rounded where the
 venue writes them down: a score to 10^-18 (what is ranked is the written score), a share to whole
 lots, money to micro-USDC. No account, ledger or chain is touched.
@@ -65,7 +68,8 @@ class Lot:
 
 @dataclass(frozen=True)
 class Fill:
-    """One close. `haircut`: what the winner lost against the mark, negative if it gained."""
+    """One close. `haircut`: what the winner lost against the mark, negative if it gained. `rank` 0:
+    it is the bankrupt's own owner's."""
 
     winner: int
     size: int
@@ -75,6 +79,16 @@ class Fill:
     haircut: int
     lot_size: int
     lot_worth: int
+
+
+@dataclass(frozen=True)
+class Netting:
+    """`size` lots of a long and of a short estate exchanged for `quote`; the lots after it."""
+
+    size: int
+    quote: int
+    long: Lot
+    short: Lot
 
 
 @dataclass(frozen=True)
@@ -219,6 +233,40 @@ def precedence(standing: Standing, mark: int, score: ScoreRule) -> tuple[int, Fr
     )
 
 
+def net(long: Lot, short: Lot, mark: int) -> Netting | None:
+    """Exchanges two lots as far as both go, if that leaves neither below zero; None if it would.
+
+    At the mark, or at the nearer one of the two bankruptcy prices. Whole micro-USDC: the least that
+    the long must get is rounded up, the most that the short may pay down.
+    """
+    size = min(long.size, short.size)
+    if not size or short.worth < 0:
+        return None
+    least = math.ceil(Fraction(max(-long.worth, 0), long.size) * size)
+    most = math.floor(Fraction(short.worth, short.size) * size)
+    if least > most:
+        return None
+    quote = min(max(size * mark, least), most)
+    return Netting(
+        size,
+        quote,
+        replace(long, size=long.size - size, worth=long.worth + quote),
+        replace(short, size=short.size - size, worth=short.worth - quote),
+    )
+
+
+def overshoot(before: Lot, after: Lot) -> int:
+    """What winners paid for a lot beyond the part of its bankruptcy value that they took."""
+    taken = before.size - after.size
+    if not taken:
+        return 0
+    if before.is_long:
+        part = math.ceil(Fraction(max(-before.worth, 0) * taken, before.size))
+        return after.worth - before.worth - part
+    part = math.floor(Fraction(max(before.worth, 0) * taken, before.size))
+    return part - (before.worth - after.worth)
+
+
 def close_lot(
     lot: Lot,
     standings: Iterable[Standing],
@@ -229,12 +277,14 @@ def close_lot(
     score: ScoreRule = "hyperliquid_docs",
     allocation: Allocation = "queue",
     largest_share: Fraction = Fraction(1),
+    own: Sequence[int] = (),
 ) -> tuple[list[Fill], Lot]:
     """Closes a lot against the winners. Returns the fills and what is left.
 
-    Under `queue` greedy in rank order; `page` is how many winners are closed before all are ranked
-    anew, as the venue does with what is left of the lot; None: never. Under any other allocation
-    each winner gives up its part at once, in the order of `standings`.
+    Under `queue` greedy in rank order, after the accounts `own`, in that order; `page` is how many
+    winners are closed before all are ranked anew, as the venue does with what is left of the lot;
+    None: never. Under any other allocation each winner gives up its part at once, in the order of
+    `standings`.
     """
     fills: list[Fill] = []
     if allocation != "queue":
@@ -246,6 +296,16 @@ def close_lot(
             fills.append(fill)
         return fills, lot
     current = {standing.account: standing for standing in standings}
+    for account in own:
+        mine = current.get(account)
+        if not lot.size or mine is None or not written_score(mine, mark, score):
+            continue
+        size = bearable(mine, lot, mark, rule, previous_mark)
+        if size:
+            fill, lot = close_winner(lot, mine, size, 0, mark, rule, previous_mark, score)
+            fills.append(fill)
+            current[account] = after_close(mine, fill, mark)
+    served = len(fills)
     while lot.size:
         queue = ranked(current.values(), lot, mark, rule, previous_mark, score)
         for standing in queue[:page]:
@@ -255,7 +315,7 @@ def close_lot(
             if not size:
                 continue
             fill, lot = close_winner(
-                lot, standing, size, len(fills) + 1, mark, rule, previous_mark, score
+                lot, standing, size, len(fills) - served + 1, mark, rule, previous_mark, score
             )
             fills.append(fill)
             current[standing.account] = after_close(standing, fill, mark)

@@ -17,6 +17,8 @@ exports: (
     allocation_plan.begin,
     allocation_plan.next,
     allocation_plan.is_allowed,
+    allocation_plan.is_complete,
+    allocation_plan.is_queue,
     allocation_plan.clearinghouse,
     allocation_plan.largest_share,
     allocation_plan.max_scan_holders,

@@ -1088,6 +1088,15 @@ def is_complete(market: uint256, is_long: bool) -> bool:
 
 @view
 @external
+def is_queue() -> bool:
+    """
+    @notice It closes from the top of a ranking.
+    """
+    return True
+
+
+@view
+@external
 def apart_count(market: uint256, is_long: bool) -> uint256:
     """
     @notice Accounts of a side that are looked at one by one in every search.

@@ -113,6 +113,24 @@ def is_allowed(market: uint256, winners_long: bool) -> bool:
 
 @view
 @external
+def is_complete(market: uint256, winners_long: bool) -> bool:
+    """
+    @notice Every holder is looked at.
+    """
+    return True
+
+
+@view
+@external
+def is_queue() -> bool:
+    """
+    @notice It closes from the top of a ranking.
+    """
+    return True
+
+
+@view
+@external
 def max_scan_holders() -> uint256:
     """
     @notice Holders of a side above which a scan is refused.

@@ -66,7 +66,14 @@ def set_policy(score: address, close: uint256):
 
 
 @external
-def add_lot(market: uint256, is_long: bool, bankrupt: uint256, size: uint256, worth: int256):
+def add_lot(
+    market: uint256,
+    is_long: bool,
+    bankrupt: uint256,
+    size: uint256,
+    worth: int256,
+    deficit: uint256,
+):
     self.lot = Lot(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
 
 

@@ -149,6 +149,24 @@ def is_allowed(market: uint256, winners_long: bool) -> bool:
     return staticcall clearinghouse.holder_count(market, winners_long) <= max_scan_holders
 
 
+@view
+@external
+def is_complete(market: uint256, winners_long: bool) -> bool:
+    """
+    @notice Every holder has a row.
+    """
+    return True
+
+
+@view
+@external
+def is_queue() -> bool:
+    """
+    @notice It shares out: nobody is served before the others.
+    """
+    return False
+
+
 @external
 def begin(query: IRanking.Query):
     """

@@ -39,6 +39,8 @@ SCALE: constant(int256) = 10**9
 FLAGS: constant(uint256) = 2**128 - 1
 PLACE: constant(uint256) = 2**40 - 1
 EMPTY: constant(uint256) = 2**255
+# Accounts of one owner that are listed: those that it opened first.
+MAX_LISTED: constant(uint256) = 16
 
 
 flag Kind:
@@ -123,6 +125,8 @@ _owners: HashMap[uint256, address]
 # cross account.
 _accounts: HashMap[uint256, uint256]
 _positions: HashMap[uint256, HashMap[uint256, uint256]]
+# The first accounts of a trader, six ids of 40 bits a word; above those of word 0 how many there are.
+_listed: HashMap[address, HashMap[uint256, uint256]]
 
 fees: public(uint256)
 funding_pool: public(HashMap[uint256, int256])
@@ -406,6 +410,10 @@ def _open_account(owner: address, kind: Kind) -> uint256:
     self.account_count = account
     self._owners[account] = owner
     self._accounts[account] = convert(kind, uint256)
+    listed: uint256 = self._listed[owner][0] >> 240
+    if kind == Kind.TRADER and listed < MAX_LISTED:
+        self._listed[owner][listed // 6] |= account << (40 * (listed % 6))
+        self._listed[owner][0] += 1 << 240
     log AccountOpened(account=account, owner=owner, kind=kind)
     return account
 
@@ -557,6 +565,18 @@ def account_owner(account: uint256) -> address:
     @notice Whose account it is; zero for an unknown one.
     """
     return self._owner(account)
+
+
+@view
+@external
+def accounts_of(owner: address) -> DynArray[uint256, MAX_LISTED]:
+    """
+    @notice A trader's accounts in the order in which it opened them: the first 16.
+    """
+    accounts: DynArray[uint256, MAX_LISTED] = []
+    for i: uint256 in range(self._listed[owner][0] >> 240, bound=MAX_LISTED):
+        accounts.append((self._listed[owner][i // 6] >> (40 * (i % 6))) & (2**40 - 1))
+    return accounts
 
 
 @view

@@ -25,6 +25,9 @@ from breakwater.model.ledger import Ledger
 
 VAULT, TRANCHE = 1, 2
 PAGE = 16
+MAX_OWN = 16
+ROUND_STEPS = 16
+ROUND_OPEN = 2**9
 BOOK_STEPS = 64
 MAX_SIZE = 2**54
 MAX_LEGS = 8
@@ -63,6 +66,11 @@ class Round:
     disturbed: bool = False
     # Lots whose turn is over.
     done: set[int] = field(default_factory=set)
+    netted: int = 0
+    taken: int = 0
+    overshoots: list[int] = field(default_factory=list)
+    # The lot at work after netting.
+    begun: adl.Lot | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,8 @@ class State:
     # Lots before it are passed for good.
     first_lot: Counter[tuple[int, bool]] = field(default_factory=Counter)
     tried: dict[tuple[int, bool], int] = field(default_factory=dict)
+    # Of a market: when it was frozen; if it is not, when a retry may freeze it again.
+    clock: Counter[int] = field(default_factory=Counter)
     round: Round | None = None
     rounds: int = 0
     # Of the tranche's work-off, by market: when the interval began, and the lots left of it.
@@ -145,6 +155,10 @@ class Mirror:
             Ledger(), dict(prices), dict(prices), dict(prices), updated_at=updated_at
         )
         self.reached: Counter[str] = Counter()
+        self.round_ttl = 3_600
+        # An order that has met a round: what is left to do of it depends on how far the round got.
+        self.pending: tuple[int, int, bool, int, int, bool] | None = None
+        self._expired: int | None = None
 
     def attempt(self, what: str, *args: object) -> str | None:
         """Runs an operation. None, or the reason it is refused, with nothing changed."""
@@ -331,10 +345,17 @@ class Mirror:
             raise Refused("book: size out of range")
         if account not in self.owners:
             raise Refused("clearinghouse: unknown account")
-        if market in self.state.frozen or self.is_frozen(account):
-            raise Refused("clearinghouse: adl round open")
         if self.owners[account] != caller:
             raise Refused("book: not your account")
+        self.pending = None
+        if market in self.state.frozen or self.is_frozen(account):
+            self.pending = (account, market, is_buy, size, price, ioc)
+            return
+        self._place(account, market, is_buy, size, price, ioc)
+
+    def _place(
+        self, account: int, market: int, is_buy: bool, size: int, price: int, ioc: bool
+    ) -> None:
         held = self.ledger.position(account, market).size
         if size > (abs(held) if held and (held < 0) == is_buy else 0):
             if self.ledger.uninsured:
@@ -741,7 +762,19 @@ class Mirror:
     def _enqueue(self, market: int, is_long: bool) -> None:
         if not self._is_queued(market, is_long):
             self.state.queue.append((market, is_long))
-            self.state.frozen.add(market)
+            if market not in self.state.frozen:
+                self.state.clock[market] = self.now
+                self.state.frozen.add(market)
+
+    def _thaw(self, market: int, is_long: bool) -> None:
+        state = self.state
+        state.tried[market, is_long] = state.epoch
+        if not self._is_queued(market, not is_long):
+            state.frozen.discard(market)
+            state.clock[market] = 2 * self.now - state.clock[market]
+
+    def _has_lots(self, key: tuple[int, bool]) -> bool:
+        return self.state.first_lot[key] != len(self.state.lots.get(key, []))
 
     def retry(self, market: int, is_long: bool, max_steps: int) -> None:
         """It does the first work itself, learned from its events as that of `advance`."""
@@ -756,6 +789,8 @@ class Mirror:
             raise Refused(STALE)
         if self.state.tried.get((market, is_long), 0) >= self.state.epoch:
             raise Refused("deleverager: tried in this epoch")
+        if self.now < self.state.clock[market]:
+            raise Refused("deleverager: frozen too lately")
         self._enqueue(market, is_long)
 
     def advance(self) -> None:
@@ -763,26 +798,75 @@ class Mirror:
 
     def _pass_empty(self, key: tuple[int, bool]) -> None:
         """Lots that ended are passed when a round opens or closes."""
-        lots = self.state.lots[key]
+        lots = self.state.lots.get(key, [])
         while self.state.first_lot[key] < len(lots) and not lots[self.state.first_lot[key]].size:
             self.state.first_lot[key] += 1
 
     def follow(self, events: Iterable[Event]) -> None:
         """Checks and repeats what rounds did in one transaction. Raises AssertionError."""
+        events = list(events)
+        # What somebody took out of an estate has ended in `take` already.
+        by_hand = any(event.name == "LotsTaken" for event in events)
         for event in events:
             if event.name == "RoundOpened":
                 self._round_opened(event)
             elif event.name == "Deleveraged":
                 self._deleveraged(event)
-            elif event.name == "LotSettled" and event.round:
+            elif event.name == "LotsNetted":
+                self._lots_netted(event)
+            elif event.name == "LotSettled" and not by_hand:
                 self._lot_settled(event)
+            elif event.name == "RoundExpired":
+                self._round_expired(event)
             elif event.name == "RoundClosed":
                 self._round_closed(event)
+            elif event.name == "FrozenChanged" and not event.frozen:
+                self._market_thawed(event.market)
+        if self.pending is None:
+            return
+        account, market, *rest = self.pending
+        self.pending = None
+        open_still = [e for e in events if e.name == "Unfilled" and e.reason == ROUND_OPEN]
+        if market in self.state.frozen or self.is_frozen(account):
+            assert len(open_still) == 1, "ROUND: an order in a frozen market"
+            self.reached["order met a round"] += 1
+            return
+        assert not open_still, "ROUND: no order in a free market"
+        self.reached["order ended a round"] += 1
+        self._place(account, market, *rest)
+
+    def _market_thawed(self, market: int) -> None:
+        """Without a round: all that waited there was netted before."""
+        if market not in self.state.frozen:
+            return
+        for key in [key for key in self.state.queue if key[0] == market]:
+            assert not self._has_lots(key), "ROUND: left out"
+            self.state.queue.remove(key)
+            self._thaw(*key)
+        assert market not in self.state.frozen, "ROUND: thawed while a round is open"
+        self.reached["netted before its round"] += 1
+
+    def _round_expired(self, event: Event) -> None:
+        state, market = self.state, event.market
+        assert market in state.frozen and event.frozen_at == state.clock[market]
+        assert self.now >= state.clock[market] + self.round_ttl, "ROUND: ended before its time"
+        sides = [key for key in self.estates if self._is_queued(*key) and key[0] == market]
+        self._expired = None
+        if state.round is not None and state.round.market == market:
+            self._expired = state.round.id
+            state.round = None
+        state.queue = [key for key in state.queue if key[0] != market]
+        for key in sides:
+            self._thaw(*key)
+        self.reached["round expired"] += 1
 
     def _round_opened(self, event: Event) -> None:
         state = self.state
         assert state.round is None, "ROUND: two rounds at once"
         market, is_long = state.queue.pop(0)
+        while not self._has_lots((market, is_long)):
+            self._thaw(market, is_long)
+            market, is_long = state.queue.pop(0)
         lots = state.lots[market, is_long]
         self._pass_empty((market, is_long))
         state.rounds += 1
@@ -810,13 +894,57 @@ class Mirror:
         ):
             current.index += 1
         current.rank = 0
-        current.plan = None
+        self._plan()
+
+    def _plan(self) -> None:
+        current = self.state.round
+        assert current is not None
+        current.plan = current.begun = None
         current.disturbed = False
         if current.index < current.end:
+            lot = self.state.lots[current.market, current.is_long][current.index]
+            current.begun = lot
             current.plan, _ = adl.close_lot(
-                lots[current.index], self._standings(current), current.mark, self.close,
-                current.previous_mark, PAGE,
+                lot, self._standings(current), current.mark, self.close, current.previous_mark,
+                PAGE, own=self._own(lot),
             )  # fmt: skip
+
+    def _own(self, lot: adl.Lot) -> list[int]:
+        owner = self.owners.get(lot.bankrupt)
+        return [account for account, other in self.owners.items() if other == owner][:MAX_OWN]
+
+    def _netting(self) -> adl.Netting | None:
+        """What the lot at work and the oldest one of the other estate come to."""
+        current = self.state.round
+        assert current is not None
+        other = current.market, not current.is_long
+        self._pass_empty(other)
+        if current.index >= current.end or not self._has_lots(other):
+            return None
+        ours = self.state.lots[current.market, current.is_long][current.index]
+        theirs = self.state.lots[other][self.state.first_lot[other]]
+        long, short = (ours, theirs) if current.is_long else (theirs, ours)
+        return adl.net(long, short, current.mark)
+
+    def _lots_netted(self, event: Event) -> None:
+        current = self.state.round
+        netting = self._netting()
+        assert current is not None and netting is not None, "NET: below zero"
+        assert (event.size, event.quote) == (netting.size, netting.quote), "NET: price"
+        market = current.market
+        ours, theirs = (market, current.is_long), (market, not current.is_long)
+        index = self.state.first_lot[theirs]
+        long_estate, short_estate = self.estates[market, True], self.estates[market, False]
+        self.ledger.exchange(market, short_estate, long_estate, netting.size, netting.quote)
+        halves = {True: netting.long, False: netting.short}
+        self.state.lots[ours][current.index] = halves[current.is_long]
+        rest = self.state.lots[theirs][index] = halves[not current.is_long]
+        current.netted += netting.size
+        self.reached["lots netted"] += 1
+        if not rest.size:
+            self.state.first_lot[theirs] = index + 1
+        # Settled at the next event.
+        self._plan()
 
     def _standings(self, current: Round) -> list[adl.Standing]:
         return [
@@ -834,14 +962,22 @@ class Mirror:
     def _deleveraged(self, event: Event) -> None:
         current = self.state.round
         assert current is not None and current.plan is not None
+        assert self._netting() is None, "NET: a winner is closed first"
         key = current.market, current.is_long
         lot = self.state.lots[key][current.index]
         standing = self._standing(event.winner, current.market)
         size = adl.bearable(standing, lot, current.mark, self.close, current.previous_mark)
-        current.rank += 1
+        if event.rank:
+            current.rank += 1
+        else:
+            assert event.winner in self._own(lot) and not current.rank, "ADL: not its own"
+            self.reached["own winner first"] += 1
         fill, rest = adl.close_winner(
             lot, standing, size, current.rank, current.mark, self.close, current.previous_mark
         )
+        # Its orders were sized for what it no longer holds.
+        self.state.nonces[event.winner] += 1
+        current.taken += fill.size
         if current.disturbed:
             self.reached["fill after a disturbance"] += 1
         else:
@@ -870,25 +1006,50 @@ class Mirror:
     def _lot_settled(self, event: Event) -> None:
         current = self.state.round
         assert current is not None
+        if event.round == 0:
+            self._other_settled(event, current)
+            return
+        assert self._netting() is None, "NET: a lot is settled first"
         key = current.market, current.is_long
         lot = self.state.lots[key][current.index]
+        assert current.begun is not None
+        current.overshoots.append(adl.overshoot(current.begun, lot))
         assert current.disturbed or not current.plan, f"ADL: {current.plan} were left out"
-        end = adl.settle(lot, current.mark)
-        told = (event.bankrupt, event.unfilled, event.surplus, event.residual)
-        assert told == (lot.bankrupt, end.unfilled, end.surplus, end.residual), "ADL: settlement"
-        before = self.ledger.uninsured
-        self._make_whole(self.estates[key], end.surplus - end.residual)
-        assert event.uninsured == self.ledger.uninsured - before if end.residual else True
-        if end.unfilled:
+        self._end_lot(event, key, lot, current.mark)
+        if lot.size:
             self.reached["lots left in an estate"] += 1
         self.state.lots[key][current.index] = adl.settled(lot, current.mark)
         current.done.add(current.index)
         self._next()
 
+    def _other_settled(self, event: Event, current: Round) -> None:
+        """A lot of the other estate that netting has emptied."""
+        key = current.market, not current.is_long
+        index = self.state.first_lot[key] - 1
+        lot = self.state.lots[key][index]
+        assert not lot.size, "NET: settled with lots left"
+        self._end_lot(event, key, lot, current.mark)
+        self.state.lots[key][index] = adl.settled(lot, current.mark)
+
+    def _end_lot(self, event: Event, key: tuple[int, bool], lot: adl.Lot, mark: int) -> None:
+        end = adl.settle(lot, mark)
+        told = (event.bankrupt, event.unfilled, event.surplus, event.residual)
+        assert told == (lot.bankrupt, end.unfilled, end.surplus, end.residual), "ADL: settlement"
+        before = self.ledger.uninsured
+        self._make_whole(self.estates[key], end.surplus - end.residual)
+        assert event.uninsured == self.ledger.uninsured - before if end.residual else True
+
     def _round_closed(self, event: Event) -> None:
+        if event.round == self._expired:
+            self._expired = None
+            return
         current = self.state.round
         assert current is not None and event.round == current.id
         key = current.market, current.is_long
+        assert (event.netted, event.taken) == (current.netted, current.taken)
+        assert event.overshoot == sum(current.overshoots)
+        assert event.absolute_overshoot == sum(map(abs, current.overshoots))
+        assert event.is_complete
         if not self.fresh:
             # Parked: what is left waits, and its market stays frozen.
             self.state.queue.append(key)
@@ -896,9 +1057,8 @@ class Mirror:
             self.reached["round parked"] += 1
             return
         assert current.index == current.end, "ROUND: closed with lots left"
+        assert event.unserved == 0
         self._pass_empty(key)
-        self.state.tried[key] = self.state.epoch
         self.state.round = None
-        if not self._is_queued(current.market, not current.is_long):
-            self.state.frozen.discard(current.market)
+        self._thaw(*key)
         self.reached["round"] += 1

@@ -30,7 +30,7 @@ from breakwater.engine.revm import RevmEngine
 from breakwater.ledger import Ledger
 from breakwater.venue import Venue, VenueConfig
 from tests.leaving import Exit, Trader
-from tests.stateful.mirror import TRANCHE, VAULT, Backstop, Charges, Mirror
+from tests.stateful.mirror import ROUND_STEPS, TRANCHE, VAULT, Backstop, Charges, Mirror
 
 LONG = os.environ.get("BREAKWATER_LONG") == "1"
 EPISODES = 1_600 if LONG else 80
@@ -50,6 +50,7 @@ WANTED = [
     "rest dropped", "round parked", "takeover", "takeover of two legs", "worked off",
     "beyond the tranche's limit", "beyond the tranche's margin", "beyond the slippage",
     "end of the tranche", "liquidation fee", "reward", "lots taken", "own positions netted",
+    "round expired", "order met a round", "order ended a round", "own winner first", "lots netted",
 ]  # fmt: skip
 
 
@@ -118,6 +119,9 @@ class Episode:
             LEVERAGES, PRICES, estates, close, trigger, band, self.max_step, STALE_AFTER,
             venue.oracle.call("updated_at"), backstop, charges,
         )  # fmt: skip
+        # A round whose price ages is parked, or its time is up.
+        self.mirror.round_ttl = draw.choice([3_600, 86_400])
+        venue.deleverager.send("set_limits", self.mirror.round_ttl, 0, sender=venue.owner)
         self.mirror.ledger.cash.update({VAULT: 0, TRANCHE: 0, **dict.fromkeys(estates.values(), 0)})
         self.ledger = Ledger(venue)
         self.ledger.enumerate()
@@ -171,6 +175,13 @@ class Episode:
             reason = None
         except Reverted as error:
             tx, reason = None, error.reason
+        if tx is None and self.mirror.pending is not None:
+            # A refusal undoes the work that the order did of a round, and so does not tell it: the
+            # same work alone, and then the order must be refused for the same reason.
+            self.mirror.pending = None
+            self.serve(args[2])
+            self.mirror.now = self.engine.timestamp
+            expected = self.mirror.attempt(predict, *args)
         assert reason == expected, f"{name}{args}: {reason!r}, and {expected!r} was predicted"
         self.outcomes[name, reason is None] += 1
         if tx is not None:
@@ -350,8 +361,8 @@ class Episode:
             for m, mark in self.mirror.state.marks.items()
         }
         aimed = self.aim(prices) if draw.random() < 0.4 else None
-        # More often while a round is open, which is then parked.
-        if draw.random() < (0.02 if self.mirror.state.round is None else 0.25):
+        # More often while a round is open, which is then parked, or its time is up.
+        if draw.random() < (0.02 if self.mirror.state.round is None else 0.7):
             who = self.some_counterparty()
             self.let_prices_age()
             self.some_order()
@@ -381,6 +392,15 @@ class Episode:
         price = self.mirror.state.marks[market] + (left - margin.equity) // size
         prices[market] = min(5_000, max(40, price))
         return account
+
+    def abandoned_round(self) -> None:
+        """A bankrupt is proved, and nobody does more of its round while its price ages."""
+        self.let_prices_age()
+        for _ in range(3):
+            self.some_order()
+        self.some_advance()
+        self.some_order()
+        self.reprice(dict(self.mirror.state.marks))
 
     def reprice(self, prices: dict[int, int]) -> None:
         self.do(
@@ -442,6 +462,8 @@ class Episode:
             lambda: self.venue.liquidator.send("work_off", market, steps, sender=keeper),
             "work_off", market, steps,
         )  # fmt: skip
+        if self.mirror.is_busy and draw.random() < 0.5:
+            self.abandoned_round()
 
     def some_advance(self) -> None:
         steps = self.draw.choice([1, 1, 2, 5, 40, 256])
@@ -461,6 +483,15 @@ class Episode:
         )
         if busy and self.mirror.fresh:
             assert place() != before, "ROUND: no progress"
+
+    def serve(self, market: int) -> None:
+        self.do(
+            "serve",
+            lambda: self.venue.deleverager.send(
+                "serve", market, ROUND_STEPS, sender=self.engine.actor("keeper")
+            ),
+            "advance",
+        )
 
     def some_retry(self) -> None:
         market, is_long = self.draw.choice(list(self.mirror.estates))

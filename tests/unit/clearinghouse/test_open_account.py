@@ -47,3 +47,19 @@ def test_none_before_the_venue_is_wired(project: Any, owner: Any, usdc: Any, ora
 def test_an_unknown_account_has_no_owner_and_no_money(clearinghouse: Any, account: int) -> None:
     assert int(clearinghouse.account_owner(account), 16) == 0
     assert clearinghouse.equity(account) == 0
+
+
+def test_the_first_sixteen_of_an_owner_are_listed_in_order(
+    clearinghouse: Any, open_account: Any, stranger: Any, loser: Any
+) -> None:
+    assert clearinghouse.accounts_of(stranger) == []
+    ids = []
+    for _ in range(9):
+        ids.append(open_account(stranger))
+        open_account(loser)
+    assert clearinghouse.accounts_of(stranger) == ids
+    ids += [open_account(stranger) for _ in range(9)]
+    assert clearinghouse.accounts_of(stranger) == ids[:16]
+    # Nobody's accounts but a trader's.
+    assert clearinghouse.accounts_of(clearinghouse.vault()) == []
+    assert clearinghouse.accounts_of(clearinghouse.deleverager()) == []

@@ -105,7 +105,10 @@ def test_a_fill_and_its_round_are_receipted_exactly(
     ]
     assert settled(receipt, deleverager) == {"unfilled": 0} | nothing
     assert args(receipt, deleverager.RoundClosed) == [
-        {"round": 1, "market": X, "is_long": True, "needed": SIZE, "taken": SIZE} | nothing
+        {"round": 1, "market": X, "is_long": True, "needed": SIZE, "taken": SIZE}
+        | nothing
+        | {"netted": 0, "overshoot": 0, "absolute_overshoot": 0, "unserved": 0}
+        | {"is_complete": True}
     ]
     assert clearinghouse.cash(winner_id) == 10_060 * USDC
     assert (clearinghouse.frozen_markets(), oracle.pinned(X)) == (0, False)
@@ -477,6 +480,7 @@ def open_round(
 
 def test_its_market_is_frozen_for_everyone_with_a_position(
     open_round: None,
+    deleverager: Any,
     order_book: Any,
     clearinghouse: Any,
     liquidator: Any,
@@ -490,13 +494,9 @@ def test_its_market_is_frozen_for_everyone_with_a_position(
     stranger: Any,
 ) -> None:
     assert clearinghouse.frozen_markets() == 0b01
-    for account, market in [(winner_id, X), (maker_id, X), (maker_id, Y)]:
-        with refused("clearinghouse: adl round open"):
-            place(account, True, 1_000, 200_000 if market == Y else MARK, market)
     newcomer = open_account(stranger, USDC)
-    with refused("clearinghouse: adl round open"):
-        place(newcomer, True, 100, MARK)
     place(newcomer, True, 1_000, 200_000, Y)
+    assert deleverager.is_busy()
     for owner, account in [(winner, winner_id), (maker, maker_id)]:
         with refused("clearinghouse: adl round open"):
             clearinghouse.withdraw(account, 1, sender=owner)
@@ -504,6 +504,28 @@ def test_its_market_is_frozen_for_everyone_with_a_position(
             liquidator.liquidate(account, 1, sender=keeper)
     clearinghouse.withdraw(newcomer, 1, sender=stranger)
     order_book.cancel_all(maker_id, sender=maker)
+
+
+@pytest.mark.parametrize(("by", "market"), [("maker", X), ("maker", Y), ("stranger", X)])
+def test_an_order_that_meets_it_works_on_it(
+    open_round: None,
+    deleverager: Any,
+    order_book: Any,
+    clearinghouse: Any,
+    place: Any,
+    maker_id: int,
+    open_account: Any,
+    stranger: Any,
+    by: str,
+    market: int,
+) -> None:
+    # in its market, or of an account with a position there: it ends within sixteen steps
+    account = maker_id if by == "maker" else open_account(stranger, 100 * USDC)
+    receipt = place(account, True, 1_000, 190_000 if market == Y else 850_000, market)
+    assert len(closed(receipt, deleverager)) == 2
+    assert len(args(receipt, deleverager.RoundClosed)) == 1
+    assert len(args(receipt, order_book.OrderPlaced)) == 1
+    assert not deleverager.is_busy() and clearinghouse.frozen_markets() == 0
 
 
 def test_its_marks_stand_still_until_it_ends(
@@ -561,7 +583,9 @@ def test_a_stale_price_parks_it(
     reporter: Any,
     advance: Any,
     wait: Any,
+    owner: Any,
 ) -> None:
+    deleverager.set_limits(86_400, 0, sender=owner)
     wait(3_700)
     receipt = advance(100)
     (closed_,) = args(receipt, deleverager.RoundClosed)
