@@ -87,6 +87,9 @@ struct Search:
     score: address
     nonce: uint256
     index: int256
+    # Of the round: what came in since then lowers no score.
+    epoch: uint256
+    inflows: bool
     prices: rank_grid.Prices
 
 
@@ -154,6 +157,8 @@ _passed: transient(uint256)
 # Handed out last: only this one may have something left.
 _handed: transient(uint256)
 _index: transient(int256)
+# Somebody in a position has had an inflow in the round's epoch.
+_inflows: transient(bool)
 _left_out: transient(Candidate)
 _wait_count: transient(uint256)
 _waiting: transient(HashMap[uint256, uint256])
@@ -232,7 +237,10 @@ def refile(account: uint256):
             where all is up to date.
     """
     assert staticcall clearinghouse.is_trader(account), "ranking: not a trader's account"
-    cash: int256 = staticcall clearinghouse.cash(account)
+    # By no more cash than it is ranked by.
+    cash: int256 = staticcall clearinghouse.cash(account) - convert(
+        staticcall clearinghouse.inflow(account, 0), int256
+    )
     active: uint256 = staticcall clearinghouse.active_markets(account)
     legs: uint256 = active
     if legs == 0:
@@ -762,6 +770,7 @@ def _restart(search: Search):
     @notice Nothing is opened, all cells that anyone in profit can be in wait.
     """
     self._index = search.index
+    self._inflows = search.inflows
     self._apart_next = 0
     self._last = 0
     self._next = NOBODY
@@ -836,9 +845,12 @@ def _search() -> Search:
     search.denominator = (terms >> 96) & ID
     search.size = (terms >> 32) & ID
     search.nonce = terms & (2**32 - 1)
+    search.epoch = query & (2**63 - 1)
     if self._live == search.nonce:
         search.index = self._index
+        search.inflows = self._inflows
     else:
+        search.inflows = staticcall clearinghouse.inflow_epoch() >= search.epoch
         mark: uint256 = 0
         is_fresh: bool = False
         mark, is_fresh, search.index = staticcall oracle.read(search.market)
@@ -897,6 +909,11 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
+    if search.inflows:
+        # What came in during the round's epoch lowers no score; what can be borne is real.
+        inflow: int256 = convert(staticcall clearinghouse.inflow(account, search.epoch), int256)
+        equity -= inflow
+        cash -= inflow
     score: uint256 = 0
     score, pnl = scoring.of_position(
         search.score, position.size, position.quote, search.mark, equity, cash, maintenance

@@ -114,8 +114,9 @@ held: public(uint256)
 uninsured: public(uint256)
 account_count: public(uint256)
 cash: public(HashMap[uint256, int256])
-# owner 160 | kind 8 | isolated 8 | active 64. `isolated` is a market + 1, 0 for a cross account; bit
-# m of `active` is set while the account has a position in market m.
+# owner 160 | kind 8 | isolated 8 | active 64 | inflow 1. `isolated` is a market + 1, 0 for a cross
+# account; bit m of `active` is set while the account has a position in market m; `inflow` is the
+# clearinghouse's: money may have come in during this epoch.
 _accounts: HashMap[uint256, uint256]
 _positions: HashMap[uint256, HashMap[uint256, uint256]]
 
@@ -449,7 +450,7 @@ def _is(account: uint256, kind: Kind) -> bool:
 @view
 @internal
 def _active(account: uint256) -> uint256:
-    return self._accounts[account] >> 176
+    return (self._accounts[account] >> 176) & (2**64 - 1)
 
 
 @view

@@ -74,6 +74,8 @@ class State:
     orders: dict[int, Order] = field(default_factory=dict)
     last_order: int = 0
     nonces: Counter[int] = field(default_factory=Counter)
+    # Epoch and amount of what came into an account with a position.
+    inflows: dict[int, tuple[int, int]] = field(default_factory=dict)
     frozen: set[int] = field(default_factory=set)
     queue: list[tuple[int, bool]] = field(default_factory=list)
     lots: dict[tuple[int, bool], list[adl.Lot]] = field(default_factory=dict)
@@ -181,6 +183,12 @@ class Mirror:
         if self.is_frozen(account):
             raise Refused("clearinghouse: adl round open")
         self.ledger.credit(account, amount)
+        if self.ledger.legs(account):
+            self.state.inflows[account] = (self.state.epoch, self._inflow(account) + amount)
+
+    def _inflow(self, account: int) -> int:
+        epoch, amount = self.state.inflows.get(account, (0, 0))
+        return amount if epoch == self.state.epoch else 0
 
     def withdraw(self, caller: str, account: int, amount: int) -> None:
         if account not in self.owners:
@@ -202,6 +210,9 @@ class Mirror:
             raise Refused(beyond)
         if paid < amount:
             self.reached["reduced withdrawal"] += 1
+        if self.ledger.legs(account):
+            left = max(0, self._inflow(account) - amount)
+            self.state.inflows[account] = (self.state.epoch, left)
 
     def repay(self, amount: int) -> None:
         if not 0 < amount <= self.ledger.uninsured:
@@ -529,9 +540,16 @@ class Mirror:
 
     def _standing(self, account: int, market: int) -> adl.Standing:
         position = self.ledger.position(account, market)
+        current = self.state.round
+        epoch, inflow = self.state.inflows.get(account, (0, 0))
+        if current is None or epoch < current.epoch:
+            inflow = 0
+        if inflow:
+            self.reached["winner with an inflow of the epoch"] += 1
         return adl.Standing(
-            account, position.size, position.quote, self.ledger.equity(account, self.state.marks)
-        )
+            account, position.size, position.quote,
+            self.ledger.equity(account, self.state.marks), inflow=inflow,
+        )  # fmt: skip
 
     def _deleveraged(self, event: Event) -> None:
         current = self.state.round
