@@ -565,7 +565,7 @@ def _file(account: uint256, market: uint256):
         fresh: uint256 = self._inflow(account, since)
         cash -= convert(fresh, int256)
         if fresh == 0:
-            ledger._accounts[account] &= INFLOW - 1
+            ledger._accounts[account] &= ~INFLOW
     extcall IRankingIndex(index).touch(
         account, active, leg, ledger._positions[account][leg], cash
     )
