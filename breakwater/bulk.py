@@ -101,12 +101,19 @@ class Crowd:
 
     def holders(self, market: int, is_long: bool) -> list[ranking.Holder]:
         """Everyone on a side, from chain state."""
+        epoch = self.venue.oracle.call("epoch")
         count = self.house.call("holder_count", market, is_long)
         places = (self.house.call("holder_at", market, is_long, i) for i in range(count))
         # A round leaves empty places.
         ids = [account for account in places if account]
         return [
-            ranking.Holder(row.account, position.size, position.quote, row.equity)
+            ranking.Holder(
+                row.account,
+                position.size,
+                position.quote,
+                row.equity,
+                self.house.call("inflow", row.account, epoch),
+            )
             for row, position in zip(
                 self.venue.rows(ids), self.venue.positions(market, ids), strict=True
             )

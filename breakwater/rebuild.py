@@ -102,6 +102,13 @@ class State:
     fees: int = 0
     treasury: int = 0
     epoch: int = 0
+    # Epoch and amount of what came into an account with a position.
+    inflows: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def inflow(self, account: int) -> int:
+        """What came into the account in this epoch: no ADL score counts it before the next."""
+        epoch, amount = self.inflows.get(account, (0, 0))
+        return amount if epoch == self.epoch else 0
 
     def longs(self, market: int) -> int:
         """Open interest, lots."""
@@ -158,6 +165,10 @@ def _cash(state: State, event: Event) -> None:
 def _deposited(state: State, event: Event) -> None:
     _cash(state, event)
     state.held += event.amount
+
+
+def _inflow(state: State, event: Event) -> None:
+    state.inflows[event.account] = (event.epoch, event.amount)
 
 
 def _withdrawn(state: State, event: Event) -> None:
@@ -349,6 +360,7 @@ _HANDLERS: dict[str, Callable[[State, Event], None]] = {
     "AccountOpened": _opened,
     "IsolatedTo": _isolated,
     "Deposited": _deposited,
+    "InflowNoted": _inflow,
     "Withdrawn": _withdrawn,
     "UninsuredRepaid": _repaid,
     "CashMoved": _moved,

@@ -1,8 +1,7 @@
 """How near a trader's positions are to being deleveraged, and what would lower that.
 
-Owns the ranking of winners as it is right now (the venue's own score, in the venue's own order),
-the five lights, and the ten-point score. It only reads. The rank is exact: every holder of the side
-is asked for its score, so this is for a devnet, or for patience.
+Owns the ten-point score, and the queue as a list; rank, lights and scores are the chain's own
+(`AdlLens`, by pages: exact, and a look at every holder of the side). It only reads.
 
 The ten points, two for each that is true: leverage of 15x or more; unrealised profit above 3% of
 the notional; extreme funding (at least 0.1% per 8 hours either way, ten times the base rate); a
@@ -35,6 +34,9 @@ NEAR_PERCENT: Final = 1
 MIDDLE: Final = 3
 POINTS_EACH: Final = 2
 HOUR: Final = 3_600
+PAGE: Final = 200
+"""Holders that one call looks at."""
+
 _LEVELS: Final = 100
 _LIMIT: Final = 2**80
 """Micro-USDC: no account has so much."""
@@ -90,19 +92,28 @@ class Risk:
         return sum(point.points for point in self.points)
 
 
-def ranking(venue: Venue, market: int, is_long: bool, accounts: Sequence[int]) -> list[Place]:
+def ranking(venue: Venue, market: int, is_long: bool) -> list[Place]:
     """The winners of one side by score, then profit, then lower id, as ADL would take them now."""
-    mark = venue.clearinghouse.call("mark", market)
-    found = []
-    for account, held in zip(accounts, venue.positions(market, accounts), strict=True):
-        pnl = held.size * mark + held.quote
-        if held.size == 0 or (held.size > 0) != is_long or pnl <= 0:
-            continue
-        if not venue.clearinghouse.call("is_trader", account):
-            continue
-        score = venue.deleverager.call("score", account, market)
-        found.append(Place(account, score, pnl))
+    holders = int(venue.clearinghouse.call("holder_count", market, is_long))
+    found = [
+        Place(place.account, place.score, place.pnl)
+        for start in range(0, holders, PAGE)
+        for place in venue.adl_lens.call("adl_page", market, is_long, start, PAGE)
+        if place.score
+    ]
     return sorted(found, key=lambda one: (-one.score, -one.pnl, one.account))
+
+
+def place_of(venue: Venue, account: int, market: int) -> tuple[int | None, int]:
+    """Rank (None: not a winner) and number of winners, as the chain counts them, page by page."""
+    ahead = winners = start = 0
+    while True:
+        page = venue.adl_lens.call("adl_rank", account, market, start, PAGE)
+        ahead, winners, start = ahead + page.ahead, winners + page.winners, page.next
+        if not page.ranked:
+            return None, 0
+        if not start:
+            return ahead + 1, winners
 
 
 def known_accounts(venue: Venue) -> list[int]:
@@ -122,22 +133,19 @@ def of_account(venue: Venue, engine: ReadEngine, account: int) -> list[Risk]:
     if not active:
         raise RiskError(f"account {account} has no position: ADL cannot reach it")
     markets = [market for market in range(active.bit_length()) if active >> market & 1]
-    return [_of_position(venue, engine, account, market, accounts) for market in markets]
+    return [_of_position(venue, engine, account, market) for market in markets]
 
 
-def _of_position(
-    venue: Venue, engine: ReadEngine, account: int, market: int, accounts: Sequence[int]
-) -> Risk:
+def _of_position(venue: Venue, engine: ReadEngine, account: int, market: int) -> Risk:
     house = venue.clearinghouse
     terms = venue.governor.call("market", market)
     held = house.call("position", account, market)
     mark = house.call("mark", market)
     notional, pnl = abs(held.size) * mark, held.size * mark + held.quote
     is_long = held.size > 0
-    order = ranking(venue, market, is_long, accounts)
-    places = {one.account: place for place, one in enumerate(order, start=1)}
-    rank = places.get(account)
-    lights = light(rank, len(order)) if rank else 0
+    order = ranking(venue, market, is_long)
+    rank, winners = place_of(venue, account, market)
+    lights = int(venue.adl_lens.call("adl_lights", rank, winners)) if rank else 0
     return Risk(
         account=account,
         market=terms.symbol,
@@ -246,7 +254,8 @@ def _light(
     if high:
         deposit = _deposit_for(venue, account, market, order)
         lower = (
-            f"deposit {units.format_usdc(deposit)} USDC for {MIDDLE} lights, at these marks"
+            f"deposit {units.format_usdc(deposit)} USDC for {MIDDLE} lights from the next epoch "
+            "on, at these marks"
             if deposit is not None
             else "no deposit changes this score; a smaller position or a smaller profit may"
         )

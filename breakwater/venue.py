@@ -87,6 +87,7 @@ class Venue:
         "deleverager": "Deleverager",
         "liquidator": "Liquidator",
         "lens": "Lens",
+        "adl_lens": "AdlLens",
     }
 
     def __init__(
@@ -106,6 +107,7 @@ class Venue:
         self.deleverager = contracts["deleverager"]
         self.liquidator = contracts["liquidator"]
         self.lens = contracts["lens"]
+        self.adl_lens = contracts["adl_lens"]
         self.decoder = self.clearinghouse.decoder
         self._adopted: artifacts.Artifact | None = None
 
@@ -139,6 +141,7 @@ class Venue:
         scan_ranking = new("scan_ranking", clearinghouse)
         index_ranking = new("index_ranking", clearinghouse, oracle)
         lens = new("lens", clearinghouse)
+        adl_lens = new("adl_lens", clearinghouse)
         clearinghouse.send(
             "wire", order_book, liquidator, deleverager, vault, governor, sender=owner
         )
@@ -161,6 +164,7 @@ class Venue:
                 "deleverager": deleverager,
                 "liquidator": liquidator,
                 "lens": lens,
+                "adl_lens": adl_lens,
             },
             owner,
             reporter,

@@ -202,7 +202,7 @@ class Watcher:
         if len(known) <= LIGHTS_UP_TO:
             for market, unit in enumerate(self._units):
                 for is_long in (True, False):
-                    order = ranking(self.venue, market, is_long, known)
+                    order = ranking(self.venue, market, is_long)
                     for rank, place in enumerate(order, start=1):
                         mine = lights.setdefault(place.account, {})
                         mine[unit.symbol] = light(rank, len(order))

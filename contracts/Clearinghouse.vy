@@ -16,6 +16,8 @@
             initial       margin needed to add risk: twice maintenance, or notional / the owner's own
                           leverage if that is more
             refusal       why one side of a fill may not happen, as a sentence
+            inflow        what came into an account with a position (deposit, transfer, swept fees)
+                          in one epoch: in that epoch it lowers no ADL score
 
         Resting orders reserve no margin: each fill checks both sides against their state at that
         moment, and a maker who cannot meet initial margin then is cancelled instead of filled, so
@@ -64,6 +66,8 @@ MAX_LEGS: constant(uint256) = 8
 MAX_TIERS: constant(uint256) = 5
 # One deposit; keeps every sum far below the range of the ledger's integers.
 MAX_DEPOSIT: constant(uint256) = 2**80
+# In the ledger's word of an account: there is a note of what came in.
+INFLOW: constant(uint256) = 1 << 80
 PPM: constant(uint256) = 10**6
 BEYOND: constant(String[48]) = "margin: withdrawal beyond free margin"
 STALE: constant(String[48]) = "oracle: stale price"
@@ -135,6 +139,13 @@ event FeesSwept:
     uninsured: uint256
 
 
+# All that came in since the epoch began and is still there, after each change.
+event InflowNoted:
+    account: indexed(uint256)
+    epoch: indexed(uint256)
+    amount: uint256
+
+
 event FrozenChanged:
     market: indexed(uint256)
     frozen: bool
@@ -172,6 +183,11 @@ settlement_index: public(HashMap[uint256, int256])
 # Bit m is set from the settlement of market m until its last position is closed: until then a loser
 # may still leave a hole there, and nobody's money goes out.
 settling: public(uint256)
+
+# amount 192 | epoch 64
+_inflows: HashMap[uint256, uint256]
+# The last epoch in which money came into an account with a position.
+inflow_epoch: public(uint256)
 
 # Bit m is set while an ADL round works in market m: no trade there, and nobody with a position
 # there changes anywhere but by the round.
@@ -337,7 +353,8 @@ def deposit(account: uint256, amount: uint256):
     @notice Pulls `amount` micro-USDC from the caller and credits `account`, whoever owns it.
     @dev The vault's account takes deposits from the vault only. None are taken while a loss is
          uninsured: the newcomer would share it; nor for an account in the market of an open ADL
-         round: more equity would lower its rank.
+         round: more equity would lower its rank. For the same reason an account with a position is
+         ranked without it until the next epoch.
     """
     assert ledger._is(account, ledger.Kind.TRADER) or (
         ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault
@@ -346,6 +363,7 @@ def deposit(account: uint256, amount: uint256):
     assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
     assert not self._is_frozen(account), "clearinghouse: adl round open"
     ledger._credit(account, amount)
+    self._note_flow(account, amount, True)
     log Deposited(account=account, amount=amount, cash=ledger._cash(account))
     self._file(account, MAX_MARKETS)
     self._pull(amount)
@@ -373,6 +391,7 @@ def withdraw(account: uint256, amount: uint256):
     # Profit whose loser is not wound up yet is not there to be taken.
     assert paid <= ledger.held, BEYOND
     ledger._debit(account, amount, paid)
+    self._note_flow(account, amount, False)
     self._file(account, MAX_MARKETS)
     log Withdrawn(
         account=account,
@@ -395,6 +414,8 @@ def transfer(source: uint256, to: uint256, amount: uint256):
     self._require_owner(to)
     assert not self._is_frozen(to), "clearinghouse: adl round open"
     self._require_free(source, amount)
+    self._note_flow(source, amount, False)
+    self._note_flow(to, amount, True)
     self._transfer_cash(source, to, amount)
 
 
@@ -443,6 +464,7 @@ def sweep_fees():
     ledger._pay_out_fees(self.vault_account, to_vault)
     if left != to_vault:
         ledger._pay_out_fees(treasury, left - to_vault)
+        self._note_flow(treasury, left - to_vault, True)
         self._file(treasury, MAX_MARKETS)
     log FeesSwept(
         repaid=repaid,
@@ -572,9 +594,53 @@ def _file(account: uint256, market: uint256):
     leg: uint256 = market
     if active != 0 and active & (active - 1) == 0:
         leg = bits.lowest(active)
+    cash: int256 = ledger._cash(account)
+    if ledger._accounts[account] & INFLOW != 0:
+        # Filed by no more cash than it is ranked by, now or in the round that is open.
+        since: uint256 = 0
+        if not self._is_frozen(account):
+            since = staticcall oracle.epoch()
+        fresh: uint256 = self._inflow(account, since)
+        cash -= convert(fresh, int256)
+        if fresh == 0:
+            ledger._accounts[account] &= ~INFLOW
     extcall IRankingIndex(index).touch(
-        account, active, leg, ledger._positions[account][leg], ledger._cash(account)
+        account, active, leg, ledger._positions[account][leg], cash
     )
+
+
+@internal
+def _note_flow(account: uint256, amount: uint256, is_inflow: bool):
+    """
+    @notice Notes what comes into an account with a position, by epoch. What leaves is of what came
+            in last: else it would count against who is left with less.
+    """
+    if ledger._active(account) == 0:
+        return
+    epoch: uint256 = staticcall oracle.epoch()
+    inflow: uint256 = self._inflow(account, epoch)
+    if is_inflow:
+        inflow += amount
+        self.inflow_epoch = epoch
+    elif inflow == 0:
+        return
+    else:
+        inflow -= min(inflow, amount)
+    self._inflows[account] = (inflow << 64) | epoch
+    ledger._accounts[account] |= INFLOW
+    log InflowNoted(account=account, epoch=epoch, amount=inflow)
+
+
+@view
+@internal
+def _inflow(account: uint256, since: uint256) -> uint256:
+    """
+    @notice What came in during epoch `since` or later, and is still there, micro-USDC.
+    """
+    if ledger._accounts[account] & INFLOW == 0:
+        return 0
+    note: uint256 = self._inflows[account]
+    return note >> 64 if note & (2**64 - 1) >= since else 0
 
 
 @external
@@ -1009,6 +1075,16 @@ def is_frozen(account: uint256) -> bool:
     @notice Whether the account has a position in a market with an open ADL round.
     """
     return self._is_frozen(account)
+
+
+@view
+@external
+def inflow(account: uint256, since: uint256) -> uint256:
+    """
+    @notice Micro-USDC that came into the account, which had a position then, in its latest epoch with
+            an inflow, if that is `since` or later; less what has left since.
+    """
+    return self._inflow(account, since)
 
 
 @view

@@ -56,6 +56,11 @@ MAX_STEPS: constant(uint256) = 256
 MICRO: constant(uint256) = 10**6
 # Two for each market: an estate waits at most once.
 MAX_ESTATES: constant(uint256) = 128
+# Of a preview, and steps of it between two looks at the gas that is left: the most of one stretch,
+# and what it takes to hand the plan out.
+MAX_PLAN: constant(uint256) = 200
+STRETCH: constant(uint256) = 16
+STRETCH_GAS: constant(uint256) = 4_000_000
 
 CLOSE_AT_BANKRUPTCY: constant(uint256) = 0
 CLOSE_AT_PREVIOUS_MARK: constant(uint256) = 1
@@ -264,6 +269,9 @@ round_count: public(uint256)
 _round: transient(Round)
 _loaded: transient(bool)
 _stored: Round
+# Fills of a preview, and whether this is one.
+_previews: transient(bool)
+_plan: transient(DynArray[IDeleverager.Fill, MAX_PLAN])
 
 # bankrupt 64 | size 64 | worth 128, signed.
 _lots: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
@@ -1001,6 +1009,18 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
         self._round.rank += 1
     extcall IOrderBook(staticcall clearinghouse.order_book()).void_orders(pick.account)
     self._round.taken += size
+    if self._previews:
+        self._plan.append(
+            IDeleverager.Fill(
+                winner=pick.account,
+                size=size,
+                quote=quote,
+                score=pick.score,
+                rank=self._round.rank,
+                haircut=haircut,
+                exact=pick.exact,
+            )
+        )
     log Deleveraged(
         round=self._round.id,
         bankrupt=lot.bankrupt,
@@ -1284,6 +1304,47 @@ def _count_overshoot(lot: Lot):
     self._round.absolute_overshoot += convert(abs(over), uint256)
 
 
+# --- Preview -------------------------------------------------------------------------------------
+
+
+@external
+def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
+    """
+    @notice Always reverts. What it reverts with is the plan of a round that begins now, at a fresh
+            price, with one lot of `size` lots and `worth` (what the estate paid, -, or received, +):
+            the ABI encoding of its fills, the lots left without a taker, and whether it came to its end
+            (not if 200 fills or the gas of the call were too few). `AdlLens` reads it.
+    @dev The same code as a round, on the same state, down to each transfer of money; only that all of
+         it is undone. So it needs nobody's permission.
+    """
+    assert 0 < size and size < 2**55 and abs(worth) < 2**80, "deleverager: lot out of range"
+    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
+    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+    place: uint256 = self.lot_count[market][is_long]
+    self._lots[market][is_long][place] = self._pack(Lot(bankrupt=0, size=size, worth=worth))
+    self._loaded = True
+    self._previews = True
+    self._round = empty(Round)
+    self._round.id = self.round_count + 1
+    self._round.market = market
+    self._round.is_long = is_long
+    self._round.epoch = staticcall oracle.epoch()
+    self._round.mark = staticcall oracle.mark(market)
+    self._round.previous_mark = staticcall oracle.previous_mark(market)
+    self._round.lot = place
+    self._round.end = place + 1
+    self._round.stage = RANKING
+    self._round.lot_size = size
+    self._round.lot_worth = worth
+    left: Lot = Lot(bankrupt=0, size=size, worth=worth)
+    for _: uint256 in range(2**20):
+        if self._round.lot != place or len(self._plan) == MAX_PLAN or msg.gas < STRETCH_GAS:
+            break
+        self._rank(left, STRETCH)
+        left = self._unpack(self._lots[market][is_long][place])
+    raw_revert(abi_encode(self._plan, left.size, self._round.lot != place))
+
+
 # --- Views ---------------------------------------------------------------------------------------
 
 
@@ -1367,7 +1428,7 @@ def frozen_until(market: uint256) -> uint256:
 def score(account: uint256, market: uint256) -> uint256:
     """
     @notice The account's score now, in units of 10^-18, for its position in a market: 0 without
-            one, or out of profit at the mark.
+            one, or out of profit at the mark. As in a round that begins now.
     """
     score: uint256 = 0
     pnl: int256 = 0
@@ -1383,12 +1444,17 @@ def _score(account: uint256, market: uint256) -> (uint256, int256):
     """
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+    # What came in during the round's epoch lowers no score before the next.
+    epoch: uint256 = self._round.epoch
+    if self._round.id == 0:
+        epoch = staticcall oracle.epoch()
+    inflow: int256 = convert(staticcall clearinghouse.inflow(account, epoch), int256)
     return scoring.of_position(
         self.score_rule.address,
         position.size,
         position.quote,
         staticcall clearinghouse.mark(market),
-        margin.equity,
-        staticcall clearinghouse.cash(account),
+        margin.equity - inflow,
+        staticcall clearinghouse.cash(account) - inflow,
         margin.maintenance,
     )

@@ -36,7 +36,8 @@ WALLET_FLOOR: Final = 10**6
 class Standing:
     """One trader's position in the round's market; equity, cash and maintenance of its account.
 
-    The last two matter to the score `binance` alone.
+    The last two matter to the score `binance` alone. `inflow` came in during the round's epoch: it
+    is in equity and cash, and no score or share counts it.
     """
 
     account: int
@@ -45,6 +46,12 @@ class Standing:
     equity: int
     cash: int = 0
     maintenance: int = 0
+    inflow: int = 0
+
+    @property
+    def weighed(self) -> int:
+        """The equity that a score or a share is computed from."""
+        return self.equity - self.inflow
 
     def profit(self, price: Fraction | int) -> Fraction:
         """Unrealised profit of the position at a price."""
@@ -105,29 +112,29 @@ def hyperliquid_docs(standing: Standing, mark: int) -> Fraction | None:
 
     None stands for no bound: an account whose equity is not above zero.
     """
-    if standing.equity <= 0:
+    if standing.weighed <= 0:
         return None
     notional = Fraction(abs(standing.size) * mark)
     entry_notional = max(abs(standing.quote), 1 if standing.size > 0 else 0)
     ratio = notional / entry_notional if standing.size > 0 else entry_notional / notional
-    return ratio * notional / standing.equity
+    return ratio * notional / standing.weighed
 
 
 def return_x_leverage(standing: Standing, mark: int) -> Fraction | None:
     """Profit over entry notional, times N/AV; 0 for who is out of profit at the mark."""
-    if standing.equity <= 0:
+    if standing.weighed <= 0:
         return None
     profit = max(standing.profit(mark), Fraction(0))
-    return profit / max(abs(standing.quote), 1) * abs(standing.size) * mark / standing.equity
+    return profit / max(abs(standing.quote), 1) * abs(standing.size) * mark / standing.weighed
 
 
 def binance(standing: Standing, mark: int) -> Fraction | None:
     """max(0, profit) / max(1 USDC, cash) * maintenance / equity; below 0: not eligible."""
-    if standing.equity <= 0:
+    if standing.weighed <= 0:
         return Fraction(-1)
     profit = max(standing.profit(mark), Fraction(0))
-    wallet = max(standing.cash, WALLET_FLOOR)
-    return profit / wallet * standing.maintenance / standing.equity
+    wallet = max(standing.cash - standing.inflow, WALLET_FLOOR)
+    return profit / wallet * standing.maintenance / standing.weighed
 
 
 def profit(standing: Standing, mark: int) -> Fraction | None:
@@ -490,7 +497,7 @@ def exact_shares(
     if allocation == "capped_pro_rata":
         return capped_pro_rata([c.size for c in parts], limits, wanted)
     return drain_leverage(
-        [c.size for c in parts], [c.standing.equity for c in parts], limits, wanted
+        [c.size for c in parts], [c.standing.weighed for c in parts], limits, wanted
     )
 
 

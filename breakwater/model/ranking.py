@@ -23,12 +23,14 @@ LARGEST: Final = 2**256 - 1
 
 @dataclass(frozen=True)
 class Holder:
-    """One position in the round's market, and the equity of the whole account."""
+    """One position in the round's market, and the equity of the whole account; `inflow` of it came
+    in during the round's epoch, and no score counts it."""
 
     account: int
     size: int
     quote: int
     equity: int
+    inflow: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class Demand:
 
 def score(holder: Holder, mark: int, rule: ScoreRule) -> int:
     """Ratio of profit times leverage, whole units of 10^-18."""
-    if holder.equity <= 0:
+    equity = holder.equity - holder.inflow
+    if equity <= 0:
         return LARGEST
     lots = abs(holder.size)
     entry = Fraction(abs(holder.quote), lots)
-    leverage = Fraction(lots * mark, holder.equity)
+    leverage = Fraction(lots * mark, equity)
     if rule == "hyperliquid_docs":
         ratio = mark / entry if holder.size > 0 else entry / mark
         return math.floor(ratio * leverage * UNIT)

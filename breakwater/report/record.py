@@ -285,14 +285,14 @@ class Recorder:
         for account, held, pnl in self._holders(market, is_long):
             if pnl <= 0:
                 continue
-            equity = self.equity(account)
+            equity, inflow = self.equity(account), self.state.inflow(account)
             standing = Standing(
                 is_long,
                 abs(held.size) * self._mark(market),
                 abs(held.quote),
                 pnl,
-                equity,
-                self.state.accounts[account].cash,
+                equity - inflow,
+                self.state.accounts[account].cash - inflow,
                 self._maintenance(account),
             )
             score = int(rule.call("score", standing))

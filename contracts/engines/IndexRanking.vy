@@ -89,6 +89,9 @@ struct Search:
     score: address
     nonce: uint256
     index: int256
+    # Of the round: what came in since then lowers no score.
+    epoch: uint256
+    inflows: bool
     prices: rank_grid.Prices
 
 
@@ -162,6 +165,8 @@ _passed: transient(uint256)
 # Handed out last: only this one may have something left.
 _handed: transient(uint256)
 _index: transient(int256)
+# Somebody in a position has had an inflow in the round's epoch.
+_inflows: transient(bool)
 _left_out: transient(Candidate)
 _wait_count: transient(uint256)
 _waiting: transient(uint256[MAX_IN_HEAP])
@@ -240,7 +245,10 @@ def refile(account: uint256):
             where all is up to date.
     """
     assert staticcall clearinghouse.is_trader(account), "ranking: not a trader's account"
-    cash: int256 = staticcall clearinghouse.cash(account)
+    # By no more cash than it is ranked by.
+    cash: int256 = staticcall clearinghouse.cash(account) - convert(
+        staticcall clearinghouse.inflow(account, 0), int256
+    )
     active: uint256 = staticcall clearinghouse.active_markets(account)
     legs: uint256 = active
     if legs == 0:
@@ -785,6 +793,7 @@ def _restart(search: Search):
     @notice Nothing is opened, all cells that anyone in profit can be in wait.
     """
     self._index = search.index
+    self._inflows = search.inflows
     self._apart_next = 0
     self._last = 0
     self._next = NOBODY
@@ -860,12 +869,15 @@ def _search() -> Search:
     search.size = (terms >> 32) & ID
     search.nonce = terms & (2**32 - 1)
     search.prices.mark = search.mark << 8
+    search.epoch = query & (2**63 - 1)
     if self._live == search.nonce:
         search.index = self._index
+        search.inflows = self._inflows
         search.prices.formula = self._formula
         search.prices.limit = self._limit
         search.prices.equity_mark = self._equity_mark
         return search
+    search.inflows = staticcall clearinghouse.inflow_epoch() >= search.epoch
     mark: uint256 = 0
     is_fresh: bool = False
     mark, is_fresh, search.index = staticcall oracle.read(search.market)
@@ -914,6 +926,11 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
+    if search.inflows:
+        # What came in during the round's epoch lowers no score; what can be borne is real.
+        inflow: int256 = convert(staticcall clearinghouse.inflow(account, search.epoch), int256)
+        stake.equity -= inflow
+        stake.cash -= inflow
     pnl: int256 = stake.size * convert(search.mark, int256) + stake.quote
     score: uint256 = 0
     if search.prices.formula == rank_grid.UNKNOWN:

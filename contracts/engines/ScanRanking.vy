@@ -226,6 +226,8 @@ def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
         == 0
     ):
         return empty(Candidate)
+    # What came in during the round's epoch lowers no score; what can be borne is real.
+    inflow: int256 = convert(staticcall clearinghouse.inflow(account, query.epoch), int256)
     score: uint256 = 0
     pnl: int256 = 0
     score, pnl = scoring.of_position(
@@ -233,8 +235,8 @@ def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
         position.size,
         position.quote,
         query.mark,
-        margin.equity,
-        staticcall clearinghouse.cash(account),
+        margin.equity - inflow,
+        staticcall clearinghouse.cash(account) - inflow,
         margin.maintenance,
     )
     if score == 0:

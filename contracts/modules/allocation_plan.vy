@@ -325,15 +325,18 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     if limit == 0:
         return row, 0
     row.account = account
-    row.equity = convert(min(max(margin.equity, 1), MAX_EQUITY), uint256)
+    # What came in during the round's epoch lowers no score and no share; what can be borne is real.
+    inflow: int256 = convert(staticcall clearinghouse.inflow(account, query.epoch), int256)
+    equity: int256 = margin.equity - inflow
+    row.equity = convert(min(max(equity, 1), MAX_EQUITY), uint256)
     score: uint256 = 0
     score, row.pnl = scoring.of_position(
         query.score,
         position.size,
         position.quote,
         query.mark,
-        margin.equity,
-        staticcall clearinghouse.cash(account),
+        equity,
+        staticcall clearinghouse.cash(account) - inflow,
         margin.maintenance,
     )
     if score != 0:

@@ -120,9 +120,9 @@ held: public(uint256)
 uninsured: public(uint256)
 account_count: public(uint256)
 _owners: HashMap[uint256, address]
-# cash 128, signed | active 64 | isolated 8 | kind 8, so that a close writes one word. Bit m of
-# `active` is set while the account has a position in market m; `isolated` is a market + 1, 0 for a
-# cross account.
+# cash 128, signed | inflow 1 | active 64 | isolated 8 | kind 8, so that a close writes one word. Bit
+# m of `active` is set while the account has a position in market m; `isolated` is a market + 1, 0 for
+# a cross account; `inflow` is the clearinghouse's: money may have come in during this epoch.
 _accounts: HashMap[uint256, uint256]
 _positions: HashMap[uint256, HashMap[uint256, uint256]]
 # The first accounts of a trader, six ids of 40 bits a word; above those of word 0 how many there are.

@@ -304,9 +304,14 @@ def test_what_it_says_lowers_the_points_does(node: Node) -> None:
     actor = market.engine.actor("first")
     # One micro-USDC less leaves it where it was, all of it takes it down.
     market.venue.deposit(actor, market.ids["first"], deposit - 1)
+    market.prices("95")
     venue, engine = looked(node, market)
     assert risk.of_account(venue, engine, market.ids["first"])[0].light > risk.MIDDLE
     market.venue.deposit(actor, market.ids["first"], 1)
+    # It lowers no score before the next epoch.
+    venue, engine = looked(node, market)
+    assert risk.of_account(venue, engine, market.ids["first"])[0].light > risk.MIDDLE
+    market.prices("95")
     venue, engine = looked(node, market)
     after = risk.of_account(venue, engine, market.ids["first"])[0]
     assert after.light <= risk.MIDDLE and after.points[4].points == 0
@@ -367,7 +372,7 @@ def test_accounts_of_which_there_is_nothing_to_say(node: Node) -> None:
 def test_the_ranking_is_the_order_of_the_chain() -> None:
     market = Market(RevmEngine())
     market.prices("88")
-    order = risk.ranking(market.venue, 0, False, risk.known_accounts(market.venue))
+    order = risk.ranking(market.venue, 0, False)
     # 6000 / 1320, 1000 / 1020, 6000 / 6720.
     names = [market.ids[name] for name in ("first", "third", "second")]
     assert [place.account for place in order] == names

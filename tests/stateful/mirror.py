@@ -109,6 +109,8 @@ class State:
     # How far a side was passed while the market took no risk: price and order.
     passed: dict[tuple[int, bool], tuple[int, int]] = field(default_factory=dict)
     nonces: Counter[int] = field(default_factory=Counter)
+    # Epoch and amount of what came into an account with a position.
+    inflows: dict[int, tuple[int, int]] = field(default_factory=dict)
     frozen: set[int] = field(default_factory=set)
     queue: list[tuple[int, bool]] = field(default_factory=list)
     lots: dict[tuple[int, bool], list[adl.Lot]] = field(default_factory=dict)
@@ -228,6 +230,12 @@ class Mirror:
         if self.is_frozen(account):
             raise Refused("clearinghouse: adl round open")
         self.ledger.credit(account, amount)
+        if self.ledger.legs(account):
+            self.state.inflows[account] = (self.state.epoch, self._inflow(account) + amount)
+
+    def _inflow(self, account: int) -> int:
+        epoch, amount = self.state.inflows.get(account, (0, 0))
+        return amount if epoch == self.state.epoch else 0
 
     def fund_tranche(self, amount: int) -> None:
         """By the owner, before anything happened: nothing refuses it."""
@@ -253,6 +261,9 @@ class Mirror:
             raise Refused(beyond)
         if paid < amount:
             self.reached["reduced withdrawal"] += 1
+        if self.ledger.legs(account):
+            left = max(0, self._inflow(account) - amount)
+            self.state.inflows[account] = (self.state.epoch, left)
 
     def net(self, caller: str, long: int, short: int, market: int) -> None:
         for account in (long, short):
@@ -955,9 +966,16 @@ class Mirror:
 
     def _standing(self, account: int, market: int) -> adl.Standing:
         position = self.ledger.position(account, market)
+        current = self.state.round
+        epoch, inflow = self.state.inflows.get(account, (0, 0))
+        if current is None or epoch < current.epoch:
+            inflow = 0
+        if inflow:
+            self.reached["winner with an inflow of the epoch"] += 1
         return adl.Standing(
-            account, position.size, position.quote, self.ledger.equity(account, self.state.marks)
-        )
+            account, position.size, position.quote,
+            self.ledger.equity(account, self.state.marks), inflow=inflow,
+        )  # fmt: skip
 
     def _deleveraged(self, event: Event) -> None:
         current = self.state.round

@@ -97,6 +97,7 @@ class World:
         )
         parts["governor"] = new("governor", house)
         parts["lens"] = new("lens", house)
+        parts["adl_lens"] = new("adl_lens", house)
         wired = ["order_book", "liquidator", "deleverager", "vault", "governor"]
         house.send("wire", *(parts[name] for name in wired), sender=owner)
         parts["oracle"].send("wire", parts["deleverager"], parts["order_book"], house, sender=owner)

@@ -307,6 +307,7 @@ class Bench:
                 adl.Standing(
                     account, size, quote, margin.equity, house.call("cash", account),
                     margin.maintenance,
+                    house.call("inflow", account, self.venue.oracle.call("epoch")),
                 )
             )  # fmt: skip
         return out
