@@ -45,9 +45,11 @@ def lots(
 
 
 @pytest.fixture
-def settle(governor: Any, owner: Any, wait: Any) -> Any:
+def settle(governor: Any, oracle: Any, owner: Any, wait: Any) -> Any:
     def factory(price: int) -> None:
         governor.halt(X, sender=owner)
+        # Stale when an hour ends, so that no funding is due.
+        oracle.set_parameters(3, 60, 0, sender=owner)
         wait(DAY)
         governor.settle_market(X, price, sender=owner)
 

@@ -14,11 +14,12 @@ ESTATE = 8
 
 
 @pytest.fixture
-def settle(governor: Any, owner: Any, wait: Any) -> Any:
-    """Halts X and, a day later, settles it."""
+def settle(governor: Any, oracle: Any, owner: Any, wait: Any) -> Any:
+    """Halts X and, a day later, settles it; no hour of it ends with a fresh price."""
 
     def factory(price: int = PRICE) -> Any:
         governor.halt(X, sender=owner)
+        oracle.set_parameters(3, 60, 0, sender=owner)
         wait(DAY)
         return governor.settle_market(X, price, sender=owner)
 
@@ -48,7 +49,7 @@ def test_it_is_for_good_and_opens_an_account(
     with refused("governor: market settled"):
         governor.resume(X, sender=owner)
     with refused("governor: market settled"):
-        governor.settle_market(X, 1, sender=owner)
+        governor.settle_market(X, PRICE + 1, sender=owner)
     with refused("governor: market halted"):
         governor.halt(X, sender=owner)
 
@@ -103,6 +104,8 @@ def test_a_round_that_is_open_there_ends_with_what_it_has_closed(
     insure(100 * USDC)
     open_position(weak, winner_id, 1_000)
     governor.halt(X, sender=owner)
+    # Stale when the hour ends, so that no funding is due.
+    oracle.set_parameters(3, 60, 0, sender=owner)
     wait(DAY)
     move_mark(PRICE)
     liquidator.liquidate(weak, 1, sender=keeper)

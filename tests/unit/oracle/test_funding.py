@@ -252,14 +252,20 @@ def test_a_pinned_market_accrues_nothing(
     index = own.index(X), own.index(Y)
 
     def next_hour() -> None:
-        next_block_at(chain, (own.updated_at() // HOUR + 1) * HOUR - 10)
-        report(0, 1_000, 2_000)
-        poke((own.updated_at() // HOUR + 1) * HOUR - chain.blocks.head.timestamp)
+        hour = (own.updated_at() // HOUR + 1) * HOUR
+        next_block_at(chain, hour - 10)
+        # Known when the hour ends.
+        for after in (3, 7):
+            report(0, 1_000, 2_000)
+            poke(after)
+        assert own.updated_at() >= hour
 
     next_hour()
     assert (own.index(X), own.index(Y)) == (index[0], index[1] + 2_000 * BASE)
     own.set_quorum(1, sender=owner)
     assert own.index(X) == index[0]
     own.pin(X, False, sender=keeper)
+    # The hour that waited is due at once.
+    assert own.index(X) == index[0] + 1_000 * BASE
     next_hour()
-    assert (own.index(X), own.index(Y)) == (index[0] + 1_000 * BASE, index[1] + 2 * 2_000 * BASE)
+    assert (own.index(X), own.index(Y)) == (index[0] + 2_000 * BASE, index[1] + 2 * 2_000 * BASE)
