@@ -412,7 +412,7 @@ def transfer(source: uint256, to: uint256, amount: uint256):
             for a withdrawal; what receives must be free to take a deposit.
     """
     self._require_owner(to)
-    assert not self._is_frozen(to), "clearinghouse: adl round open"
+    self._require_thawed(to)
     self._require_free(source, amount)
     self._note_flow(source, amount, False)
     self._note_flow(to, amount, True)
@@ -429,7 +429,7 @@ def set_leverage(account: uint256, market: uint256, leverage: uint256):
     self._require_market(market)
     terms: risk_terms.Terms = risk_terms.unpack(self.terms[market])
     assert leverage <= terms.leverage, "clearinghouse: leverage out of range"
-    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    self._require_thawed(account)
     ledger._set_leverage(market, account, leverage)
     margin: IClearinghouse.Margin = self._margin(account)
     assert (
@@ -459,7 +459,7 @@ def sweep_fees():
     left: uint256 = ledger.fees
     treasury: uint256 = self.treasury
     # More equity would lower its rank.
-    assert not self._is_frozen(treasury), "clearinghouse: adl round open"
+    self._require_thawed(treasury)
     to_vault: uint256 = left if treasury == 0 else left * self.vault_share // PPM
     ledger._pay_out_fees(self.vault_account, to_vault)
     if left != to_vault:
@@ -960,6 +960,12 @@ def _is_frozen(account: uint256) -> bool:
     return ledger._active(account) & self.frozen_markets != 0
 
 
+@view
+@internal
+def _require_thawed(account: uint256):
+    assert not self._is_frozen(account), "clearinghouse: adl round open"
+
+
 @pure
 @internal
 def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
@@ -974,7 +980,7 @@ def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
 def _require_free(account: uint256, amount: uint256):
     self._require_owner(account)
     assert amount != 0, "clearinghouse: amount is zero"
-    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    self._require_thawed(account)
     assert self.settling == 0, "clearinghouse: settlement under way"
     margin: IClearinghouse.Margin = self._margin(account)
     assert margin.is_fresh, STALE
