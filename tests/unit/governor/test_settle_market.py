@@ -181,7 +181,7 @@ def test_the_order_of_closing_does_not_matter(
 ) -> None:
     open_position(trader_id, maker_id, 100)
     open_position(winner_id, maker_id, 50, 1_000_007)
-    settle(1)
+    settle(X_PRICE // 2)
     for account in (maker_id, winner_id, trader_id):
         equity = clearinghouse.equity(account)
         liquidator.close_settled(account, X, sender=stranger)
