@@ -167,17 +167,17 @@ def test_a_stale_price_refuses_what_adds_risk_and_allows_what_reduces_it(
     assert bare.house.position(bare.trader, X).size == 60
 
 
-@pytest.mark.parametrize("price", [930_000, 939_999, 940_000])
+@pytest.mark.parametrize("price", [930_000, 940_012, 940_013])
 @pytest.mark.parametrize("stale", [True, False])
 def test_at_a_stale_price_meeting_initial_margin_is_not_enough(
     bare: Any, poor: int, wait: Any, price: int, stale: bool
 ) -> None:
     # $60 of $25; half of it at $93 leaves $25 of $12.50, which is enough to add risk but less than
-    # before in proportion; at $94 it is $30, the same
+    # before in proportion; at $94 it is $30, the same but for an hour's funding of $0.0125 by then
     bare.fill(True, 1_000, X_PRICE, taker=poor)
     if stale:
         wait(3_700)
-    if stale and price != 940_000:
+    if stale and price != 940_013:
         with refused("margin: reducing would worsen the margin"):
             bare.fill(False, 500, price, taker=poor)
         return
