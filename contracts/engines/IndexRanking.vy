@@ -30,9 +30,8 @@
         is ranked right too, but by opening every holder, and so is a search that has become so wide
         that finding back into it would cost too much of a transaction.
 
-        A search lives in transient storage. Before a caller's steps run out the best 32 in hand and
-        how far it came are written down, and the next transaction finds its way back without
-        opening anyone twice; had nothing been written, it would begin again, and be right.
+        A search lives in transient storage. Before a caller's steps run out the best 160 in hand and
+        how far it came are written down, and the next transaction weighs those and goes on; had nothing been written, it would begin again, and be right.
 
         It owns the filing and the state of one search, moves nothing, and calls nobody back while
         it files.
@@ -55,8 +54,8 @@ implements: IRankingIndex
 MAX_MARKETS: constant(uint256) = 64
 MAX_LEGS: constant(uint256) = 8
 MAX_APART: constant(uint256) = 10_000
-# In hand from one transaction to the next.
-KEPT: constant(uint256) = 32
+# In hand from one transaction to the next, four accounts to a word.
+KEPT: constant(uint256) = 160
 # Turns of the search in one call; each opens an account or half of a bucket.
 MAX_TURNS: constant(uint256) = 8_192
 # Cells opened and buckets passed again in one call; beyond, every holder is opened.
@@ -139,7 +138,7 @@ _apart_place: HashMap[uint256, HashMap[uint256, uint256]]
 _query: uint256
 _terms: uint256
 # The search as written down: 0 header, 1 the last bucket opened, 2 funding index, 3 and 4 the best
-# that was left out, 5 .. the candidates. Header: next in the bucket 48 | handed out last 48 |
+# that was left out, 5 .. the accounts in hand. Header: next in the bucket 48 | handed out last 48 |
 # opened 32 | apart 32 | wide 1 | candidates 15 | epoch 48 | number of the search 32.
 _saved: HashMap[uint256, uint256]
 
@@ -151,8 +150,6 @@ _asker: transient(address)
 _formula: transient(uint256)
 _limit: transient(uint256)
 _equity_mark: transient(int256)
-# True if some of it is from an earlier transaction: then what is in hand is weighed again.
-_resumed: transient(bool)
 _opened: transient(uint256)
 # True if every holder is opened, from the clearinghouse's list, and no bucket.
 _wide: transient(bool)
@@ -179,11 +176,11 @@ _hand: transient(Candidate[MAX_IN_HEAP])
 @deploy
 def __init__(clearinghouse_: address, oracle_: address):
     """
-    @notice Limits to begin with: 1,500 opened, a slack of a quarter.
+    @notice Limits to begin with: 600 opened, a slack of a quarter.
     """
     clearinghouse = IClearinghouse(clearinghouse_)
     oracle = IOracle(oracle_)
-    self._set_limits(1_500, ONE // 4)
+    self._set_limits(600, ONE // 4)
 
 
 @external
@@ -505,7 +502,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
             if proof == 2 or (proof == 1 and self._opened >= limit):
                 winner: uint256 = ID - (best.tie & ID)
                 self._pop_hand()
-                if self._resumed or self._nodes[winner] == 0:
+                if self._nodes[winner] == 0:
                     now: Candidate = self._weigh(search, winner)
                     if now.tie == 0:
                         continue
@@ -756,10 +753,8 @@ def _resume(search: Search):
     @notice Fetches what was written down of this search, or begins it.
     """
     header: uint256 = self._saved[0]
-    self._resumed = header & (2**32 - 1) == search.nonce
-    self._wide = search.prices.formula == rank_grid.UNKNOWN or (
-        self._resumed and header & WIDE != 0
-    )
+    begun: bool = header & (2**32 - 1) == search.nonce
+    self._wide = search.prices.formula == rank_grid.UNKNOWN or (begun and header & WIDE != 0)
     self._restart(search)
     self._live = search.nonce
     self._formula = search.prices.formula
@@ -767,9 +762,10 @@ def _resume(search: Search):
     self._equity_mark = search.prices.equity_mark
     self._opened = 0
     self._handed = NOBODY
-    if not self._resumed:
+    if not begun:
         return
-    self._opened = (header >> 128) & (2**32 - 1)
+    opened: uint256 = (header >> 128) & (2**32 - 1)
+    self._opened = opened
     self._handed = (header >> 160) & (2**48 - 1)
     if convert(convert(self._saved[2], bytes32), int256) != search.index:
         return
@@ -781,10 +777,9 @@ def _resume(search: Search):
     self._next = header >> 208
     self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
     count: uint256 = (header >> 80) & (2**15 - 1)
-    self._hand_count = count
     for i: uint256 in range(count, bound=KEPT):
-        # From the best down, which is a heap.
-        self._hand[i] = Candidate(score=self._saved[5 + 2 * i], tie=self._saved[6 + 2 * i])
+        self._open(search, (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID)
+    self._opened = opened
 
 
 @internal
@@ -824,13 +819,15 @@ def _save(search: Search):
             by the best of them.
     """
     count: uint256 = min(self._hand_count, KEPT)
+    word: uint256 = 0
     for i: uint256 in range(KEPT):
         if i == count:
             break
-        kept: Candidate = self._hand[0]
+        word |= (ID - (self._hand[0].tie & ID)) << ((i & 3) << 6)
         self._pop_hand()
-        self._saved[5 + 2 * i] = kept.score
-        self._saved[6 + 2 * i] = kept.tie
+        if i & 3 == 3 or i + 1 == count:
+            self._saved[5 + (i >> 2)] = word
+            word = 0
     if self._hand_count != 0:
         dropped: Candidate = self._hand[0]
         if self._left_out.tie == 0 or self._precedes(dropped, self._left_out):

@@ -109,12 +109,12 @@ def test_beyond_the_limit_of_opened_accounts_the_slack_counts_and_the_receipt_sa
 
 
 def test_more_in_hand_than_is_kept_is_found_again(crowd: Crowd) -> None:
-    """Forty steps a call, 32 candidates kept: who was left out is looked for once more."""
+    """Forty steps a call, 160 candidates kept: who was left out is looked for once more."""
     crowd.index.send("set_limits", 10_000, 0, sender=crowd.venue.owner)
-    opened = crowd.trade([short(1, PRICE, 21_000 + i) for i in range(150)], page=40)
-    account = bankrupt(crowd, 100)
+    opened = crowd.trade([short(1, PRICE, 21_000 + i) for i in range(300)], page=40)
+    account = bankrupt(crowd, 200)
     fills = close(crowd, account, "index", itertools.repeat(40))
-    assert [e.winner for e in fills] == opened[:100]
+    assert [e.winner for e in fills] == opened[:200]
     assert all(e.exact for e in fills)
 
 
