@@ -35,6 +35,7 @@ from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .interfaces import IRankingIndex
 from .modules import bits
+from .modules import checks
 from .modules import ledger
 from .modules import position_codec
 from .modules import risk_terms
@@ -222,7 +223,7 @@ def wire(
     """
     self._require_deployer(self.vault == empty(address))
     for part: address in [order_book, liquidator, deleverager, vault, governor]:
-        assert part != empty(address), "clearinghouse: zero address"
+        checks.require(part != empty(address), "clearinghouse: zero address")
     self.order_book = order_book
     self.liquidator = liquidator
     self.deleverager = deleverager
@@ -257,10 +258,12 @@ def add_market() -> uint256:
             its two estates: the accounts that hold what was wound up, by side.
     """
     self._require_governor()
-    assert self.vault != empty(address), "clearinghouse: not wired"
+    checks.require(self.vault != empty(address), "clearinghouse: not wired")
     market: uint256 = self.market_count
-    assert market < MAX_MARKETS, "clearinghouse: too many markets"
-    assert staticcall oracle.market_count() > market, "clearinghouse: no price for the market"
+    checks.require(market < MAX_MARKETS, "clearinghouse: too many markets")
+    checks.require(
+        staticcall oracle.market_count() > market, "clearinghouse: no price for the market"
+    )
     self.market_count = market + 1
     for is_long: bool in [True, False]:
         self._estates[market][is_long] = ledger._open_account(
@@ -294,9 +297,9 @@ def set_fee_share(vault_share: uint256, treasury: uint256):
             trader's account that gets the rest; 0: the vault gets all.
     """
     self._require_governor()
-    assert (
-        treasury == 0 or ledger._is(treasury, ledger.Kind.TRADER)
-    ), "clearinghouse: unknown account"
+    checks.require(
+        treasury == 0 or ledger._is(treasury, ledger.Kind.TRADER), "clearinghouse: unknown account"
+    )
     self.vault_share = vault_share
     self.treasury = treasury
 
@@ -307,7 +310,7 @@ def open_settlement(market: uint256) -> uint256:
     @notice Governor only: the account that takes the other side of a settled market's positions.
     """
     self._require_governor()
-    assert self.frozen_markets & (1 << market) == 0, "clearinghouse: adl round open"
+    checks.require(self.frozen_markets & (1 << market) == 0, "clearinghouse: adl round open")
     account: uint256 = ledger._open_account(self.deleverager, ledger.Kind.ESTATE)
     self.settlement_account[market] = account
     if ledger._open_interest(market) != 0:
@@ -343,7 +346,7 @@ def open_isolated_account(market: uint256) -> uint256:
 
 @internal
 def _open_account() -> uint256:
-    assert self.vault != empty(address), "clearinghouse: not wired"
+    checks.require(self.vault != empty(address), "clearinghouse: not wired")
     return ledger._open_account(msg.sender, ledger.Kind.TRADER)
 
 
@@ -359,9 +362,9 @@ def deposit(account: uint256, amount: uint256):
     assert ledger._is(account, ledger.Kind.TRADER) or (
         ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault
     ), "clearinghouse: unknown account"
-    assert amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range"
-    assert ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured"
-    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    checks.require(amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range")
+    checks.require(ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured")
+    checks.require(not self._is_frozen(account), "clearinghouse: adl round open")
     ledger._credit(account, amount)
     self._note_flow(account, amount, True)
     log Deposited(account=account, amount=amount, cash=ledger._cash(account))
@@ -389,7 +392,7 @@ def withdraw(account: uint256, amount: uint256):
         # Nobody shares in more loss than there is, however few claims are left.
         paid = max(paid, amount - min(amount, uninsured))
     # Profit whose loser is not wound up yet is not there to be taken.
-    assert paid <= ledger.held, BEYOND
+    checks.require(paid <= ledger.held, BEYOND)
     ledger._debit(account, amount, paid)
     self._note_flow(account, amount, False)
     self._file(account, MAX_MARKETS)
@@ -428,13 +431,13 @@ def set_leverage(account: uint256, market: uint256, leverage: uint256):
     self._require_owner(account)
     self._require_market(market)
     terms: risk_terms.Terms = risk_terms.unpack(self.terms[market])
-    assert leverage <= terms.leverage, "clearinghouse: leverage out of range"
+    checks.require(leverage <= terms.leverage, "clearinghouse: leverage out of range")
     self._require_thawed(account)
     ledger._set_leverage(market, account, leverage)
     margin: IClearinghouse.Margin = self._margin(account)
-    assert (
-        margin.notional == 0 or margin.equity >= convert(margin.initial, int256)
-    ), "margin: below initial margin"
+    checks.require(
+        margin.notional == 0 or margin.equity >= convert(margin.initial, int256), "margin: below initial margin"
+    )
 
 
 @external
@@ -442,7 +445,7 @@ def repay_uninsured(amount: uint256):
     """
     @notice Anyone may pay for loss that nobody paid. Up to `uninsured` micro-USDC.
     """
-    assert amount != 0 and amount <= ledger.uninsured, "clearinghouse: amount out of range"
+    checks.require(amount != 0 and amount <= ledger.uninsured, "clearinghouse: amount out of range")
     ledger._repay(amount)
     log UninsuredRepaid(payer=msg.sender, amount=amount, uninsured=ledger.uninsured)
     self._pull(amount)
@@ -500,7 +503,9 @@ def fill(
     @return FILLED, MAKER_REFUSED, SAME_OWNER or MAKER_WAITS; or CAPPED plus 256 times the lots that
             the open-interest cap leaves these two.
     """
-    assert msg.sender in [self.order_book, self.deleverager], "clearinghouse: order book only"
+    checks.require(
+        msg.sender in [self.order_book, self.deleverager], "clearinghouse: order book only"
+    )
     if ledger._owner(taker) == ledger._owner(maker):
         return SAME_OWNER
     leg: Reading = self._look(market)
@@ -661,7 +666,7 @@ def transfer_cash(source: uint256, to: uint256, amount: uint256):
             the vault's money; the tranche's is moved by all three.
     """
     if ledger._is(source, ledger.Kind.VAULT):
-        assert msg.sender == self.vault, "clearinghouse: vault only"
+        checks.require(msg.sender == self.vault, "clearinghouse: vault only")
     elif not (ledger._is(source, ledger.Kind.TRANCHE) and msg.sender == self.vault):
         self._require_waterfall()
     self._transfer_cash(source, to, amount)
@@ -691,7 +696,7 @@ def freeze(market: uint256, frozen: bool):
     """
     @notice Deleverager only: stops all but the round in a market, or lets it go on.
     """
-    assert msg.sender == self.deleverager, "clearinghouse: deleverager only"
+    checks.require(msg.sender == self.deleverager, "clearinghouse: deleverager only")
     self._pinned = 0
     if frozen:
         self.frozen_markets |= 1 << market
@@ -963,7 +968,7 @@ def _is_frozen(account: uint256) -> bool:
 @view
 @internal
 def _require_thawed(account: uint256):
-    assert not self._is_frozen(account), "clearinghouse: adl round open"
+    checks.require(not self._is_frozen(account), "clearinghouse: adl round open")
 
 
 @pure
@@ -979,49 +984,49 @@ def _ceil_div(amount: uint256, divisor: uint256) -> uint256:
 @internal
 def _require_free(account: uint256, amount: uint256):
     self._require_owner(account)
-    assert amount != 0, "clearinghouse: amount is zero"
+    checks.require(amount != 0, "clearinghouse: amount is zero")
     self._require_thawed(account)
-    assert self.settling == 0, "clearinghouse: settlement under way"
+    checks.require(self.settling == 0, "clearinghouse: settlement under way")
     margin: IClearinghouse.Margin = self._margin(account)
-    assert margin.is_fresh, STALE
+    checks.require(margin.is_fresh, STALE)
     remaining: uint256 = max(margin.initial, self._ceil_div(margin.notional, 10))
-    assert amount < 2**127 and margin.equity >= convert(amount + remaining, int256), BEYOND
+    checks.require(amount < 2**127 and margin.equity >= convert(amount + remaining, int256), BEYOND)
 
 
 @view
 @internal
 def _require_owner(account: uint256):
     owner: address = ledger._owner(account)
-    assert owner != empty(address), "clearinghouse: unknown account"
-    assert owner == msg.sender, "clearinghouse: not your account"
+    checks.require(owner != empty(address), "clearinghouse: unknown account")
+    checks.require(owner == msg.sender, "clearinghouse: not your account")
 
 
 @view
 @internal
 def _require_market(market: uint256):
     # Every market has a tier, so its terms are never zero.
-    assert self.terms[market] != 0, "clearinghouse: unknown market"
+    checks.require(self.terms[market] != 0, "clearinghouse: unknown market")
 
 
 @view
 @internal
 def _require_deployer(unwired: bool):
-    assert msg.sender == deployer, "clearinghouse: deployer only"
-    assert unwired, "clearinghouse: already wired"
+    checks.require(msg.sender == deployer, "clearinghouse: deployer only")
+    checks.require(unwired, "clearinghouse: already wired")
 
 
 @view
 @internal
 def _require_governor():
-    assert msg.sender == self.governor, "clearinghouse: governor only"
+    checks.require(msg.sender == self.governor, "clearinghouse: governor only")
 
 
 @view
 @internal
 def _require_waterfall():
-    assert (
-        msg.sender == self.liquidator or msg.sender == self.deleverager
-    ), "clearinghouse: waterfall only"
+    checks.require(
+        msg.sender == self.liquidator or msg.sender == self.deleverager, "clearinghouse: waterfall only"
+    )
 
 
 @internal

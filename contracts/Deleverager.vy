@@ -43,6 +43,7 @@ from .interfaces import IOracle
 from .interfaces import IOrderBook
 from .interfaces import IRanking
 from .interfaces import IScore
+from .modules import checks
 from .modules import eligibility
 from .modules import owned
 from .modules import scoring
@@ -321,8 +322,8 @@ def set_limits(round_ttl: uint256, min_deficit: uint256):
 
 @internal
 def _set_limits(round_ttl: uint256, min_deficit: uint256):
-    assert round_ttl >= MIN_TTL and round_ttl <= MAX_TTL, "deleverager: time out of range"
-    assert min_deficit <= MAX_MIN_DEFICIT, "deleverager: deficit out of range"
+    checks.require(round_ttl >= MIN_TTL and round_ttl <= MAX_TTL, "deleverager: time out of range")
+    checks.require(min_deficit <= MAX_MIN_DEFICIT, "deleverager: deficit out of range")
     self.round_ttl = round_ttl
     self.min_deficit = min_deficit
     log LimitsSet(round_ttl=round_ttl, min_deficit=min_deficit)
@@ -336,7 +337,7 @@ def set_policy(score: address, close: uint256):
             residual). Owner only, and not while a round is open.
     """
     owned._check_owner(clearinghouse)
-    assert not self._is_busy(), "deleverager: round open"
+    checks.require(not self._is_busy(), "deleverager: round open")
     self._set_policy(score, close)
 
 
@@ -349,7 +350,9 @@ def set_engine(engine: address, fallback: address):
          that refuses (a side too large for a scan) can be replaced and no market stays frozen.
     """
     owned._check_owner(clearinghouse)
-    assert engine.is_contract and fallback.is_contract, "deleverager: engine is not a contract"
+    checks.require(
+        engine.is_contract and fallback.is_contract, "deleverager: engine is not a contract"
+    )
     self._load()
     self.engine = IRanking(engine)
     self.fallback = IRanking(fallback)
@@ -361,8 +364,8 @@ def set_engine(engine: address, fallback: address):
 
 @internal
 def _set_policy(score: address, close: uint256):
-    assert score.is_contract, "deleverager: score is not a contract"
-    assert close <= CLOSE_AT_MARK, "deleverager: unknown close price"
+    checks.require(score.is_contract, "deleverager: score is not a contract")
+    checks.require(close <= CLOSE_AT_MARK, "deleverager: unknown close price")
     self.score_rule = IScore(score)
     self.close_rule = close
     log PolicySet(score=score, close=close)
@@ -387,7 +390,9 @@ def add_lot(
          whole venue on reduce-only, which is worse than one market frozen for a round.
     @param deficit What the account lacked in all, micro-USDC; 0: nothing, it was unfillable.
     """
-    assert msg.sender == staticcall clearinghouse.liquidator(), "deleverager: liquidator only"
+    checks.require(
+        msg.sender == staticcall clearinghouse.liquidator(), "deleverager: liquidator only"
+    )
     log LotAdded(market=market, is_long=is_long, bankrupt=bankrupt, size=size, worth=worth)
     lot: Lot = Lot(bankrupt=bankrupt, size=size, worth=worth)
     if deficit != 0 and deficit < self.min_deficit:
@@ -421,15 +426,12 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
          retries more than half of the time, even if no one else works on the rounds.
     @return Whether there is work left.
     """
-    assert self._lots_left(market, is_long), "deleverager: no lots left"
-    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
-    assert not self._is_queued[market][is_long], "deleverager: round open"
-    assert max_steps != 0, "deleverager: no steps"
-    assert staticcall oracle.is_fresh(market), "oracle: stale price"
-    assert (
-        self._tried_in[market][is_long] < staticcall oracle.epoch()
-    ), "deleverager: tried in this epoch"
-    assert block.timestamp >= self._clock[market], "deleverager: frozen too lately"
+    self._require_idle(market, is_long)
+    checks.require(max_steps != 0, "deleverager: no steps")
+    checks.require(
+        self._tried_in[market][is_long] < staticcall oracle.epoch(), "deleverager: tried in this epoch"
+    )
+    checks.require(block.timestamp >= self._clock[market], "deleverager: frozen too lately")
     self._enqueue(market, is_long)
     return self._advance(max_steps)
 
@@ -695,7 +697,7 @@ def release(market: uint256):
     """
     @notice Governor only, on settlement: whatever round is open or waits in the market ends.
     """
-    assert msg.sender == staticcall clearinghouse.governor(), "deleverager: governor only"
+    checks.require(msg.sender == staticcall clearinghouse.governor(), "deleverager: governor only")
     self._load()
     self._end_all(market)
     self._save()
@@ -1149,7 +1151,7 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
             Anyone.
     """
     other: uint256 = staticcall clearinghouse.settlement_account(market)
-    assert other != 0, "clearinghouse: market not settled"
+    checks.require(other != 0, "clearinghouse: market not settled")
     price: uint256 = staticcall clearinghouse.mark(market)
     estate: uint256 = staticcall clearinghouse.estate(market, is_long)
     self._absorb(market, is_long)
@@ -1176,20 +1178,23 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
 @external
 def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uint256:
     """
-    @notice Lots of an estate that found no winner go to whoever wants them, oldest first, at the mark:
-            as a fill for `account`, by its owner, with its margin check and maker fee. At most 64 lots'
-            bankrupts a call. Reverts while a round is open or waits there.
-    @dev What a lot is worth beyond its price once it is empty goes the way of any lot's.
+    @notice Lots of an estate that found no winner go to whoever wants them, oldest first, at the mark,
+            or at the oracle price while that is worse for who takes: as a fill for `account`, by its
+            owner, with its margin check and maker fee. At most 64 lots' bankrupts a call. Reverts while
+            a round is open or waits there, or the price is stale.
+    @dev The insurance vault answers for the lots: a mark that walks to a price which all know already
+         would be a present from it. What a lot is worth beyond its price once it is empty goes the
+         way of any lot's.
     @param is_long Side of the estate: a long one sells.
     @return Lots taken: `size`, or what there is.
     """
-    assert staticcall clearinghouse.account_owner(account) == msg.sender, "deleverager: not your account"
-    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
-    assert not self._is_queued[market][is_long], "deleverager: round open"
-    assert self._lots_left(market, is_long), "deleverager: no lots left"
+    self._require_owner(account)
+    self._require_idle(market, is_long)
     self._absorb(market, is_long)
     estate: uint256 = staticcall clearinghouse.estate(market, is_long)
+    price: uint256 = staticcall oracle.oracle_price(market)
     mark: uint256 = staticcall clearinghouse.mark(market)
+    price = max(price, mark) if is_long else min(price, mark)
     taken: uint256 = 0
     for _: uint256 in range(64):
         first: uint256 = self.first_lot[market][is_long]
@@ -1198,10 +1203,11 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
         lot: Lot = self._unpack(self._lots[market][is_long][first])
         lots: uint256 = min(lot.size, size - taken)
         if lots != 0:
-            assert (
-                extcall clearinghouse.fill(market, estate, account, not is_long, lots, mark, True) == 0
-            ), "deleverager: margin does not allow it"
-        paid: int256 = convert(lots * mark, int256)
+            outcome: uint256 = extcall clearinghouse.fill(
+                market, estate, account, not is_long, lots, price, True
+            )
+            checks.require(outcome == 0, "deleverager: margin does not allow it")
+        paid: int256 = convert(lots * price, int256)
         if not is_long:
             paid = -paid
         taken += lots
@@ -1229,16 +1235,16 @@ def net(long: uint256, short: uint256, market: uint256) -> uint256:
     @return Lots closed.
     """
     for account: uint256 in [long, short]:
-        assert staticcall clearinghouse.account_owner(account) == msg.sender, "deleverager: not your account"
-        assert not staticcall clearinghouse.is_frozen(account), "deleverager: round open"
-        assert staticcall clearinghouse.equity(account) >= 0, "deleverager: below zero"
-    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
-    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+        self._require_owner(account)
+        checks.require(not staticcall clearinghouse.is_frozen(account), "deleverager: round open")
+        checks.require(staticcall clearinghouse.equity(account) >= 0, "deleverager: below zero")
+    self._require_unsettled(market)
+    self._require_fresh(market)
     size: int256 = min(
         (staticcall clearinghouse.position(long, market)).size,
         -(staticcall clearinghouse.position(short, market)).size,
     )
-    assert size > 0, "deleverager: nothing to net"
+    checks.require(size > 0, "deleverager: nothing to net")
     lots: uint256 = convert(size, uint256)
     extcall clearinghouse.exchange(
         market, short, long, lots, lots * staticcall clearinghouse.mark(market)
@@ -1318,9 +1324,11 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
     @dev The same code as a round, on the same state, down to each transfer of money; only that all of
          it is undone. So it needs nobody's permission.
     """
-    assert 0 < size and size < 2**55 and abs(worth) < 2**80, "deleverager: lot out of range"
-    assert staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
-    assert staticcall oracle.is_fresh(market), "oracle: stale price"
+    checks.require(
+        0 < size and size < 2**55 and abs(worth) < 2**80, "deleverager: lot out of range"
+    )
+    self._require_unsettled(market)
+    self._require_fresh(market)
     place: uint256 = self.lot_count[market][is_long]
     self._lots[market][is_long][place] = self._pack(Lot(bankrupt=0, size=size, worth=worth))
     self._loaded = True
@@ -1371,6 +1379,41 @@ def _unpack(word: uint256) -> Lot:
     # Up to the top bit, then down again: the second shift copies the sign.
     worth: int256 = convert(convert(word << 128, bytes32), int256) >> 128
     return Lot(bankrupt=word >> 192, size=(word >> 128) & (2**64 - 1), worth=worth)
+
+
+@view
+@internal
+def _require_idle(market: uint256, is_long: bool):
+    """
+    @notice Lots are left of an estate, and no round has them.
+    """
+    checks.require(self._lots_left(market, is_long), "deleverager: no lots left")
+    self._require_unsettled(market)
+    checks.require(not self._is_queued[market][is_long], "deleverager: round open")
+    self._require_fresh(market)
+
+
+@view
+@internal
+def _require_unsettled(market: uint256):
+    checks.require(
+        staticcall clearinghouse.settlement_account(market) == 0, "deleverager: market settled"
+    )
+
+
+@view
+@internal
+def _require_fresh(market: uint256):
+    checks.require(staticcall oracle.is_fresh(market), "oracle: stale price")
+
+
+@view
+@internal
+def _require_owner(account: uint256):
+    checks.require(
+        staticcall clearinghouse.account_owner(account) == msg.sender,
+        "deleverager: not your account",
+    )
 
 
 @view

@@ -889,7 +889,7 @@ def _count(markets: uint256) -> uint256:
 def work_off(market: uint256, max_steps: uint256) -> uint256:
     """
     @notice Sends part of the tranche's position in a market into the book: as much as the interval
-            still allows, at prices no worse than the slippage beyond the mark, and never so that
+            still allows, at prices no worse than the slippage beyond mark and oracle price, and never so that
             the tranche would be below zero. Anyone.
     @dev What a call leaves of the allowance is there for the next one, so that nobody uses up an
          interval with a call of few steps.
@@ -909,9 +909,12 @@ def work_off(market: uint256, max_steps: uint256) -> uint256:
 
     is_long: bool = size > 0
     slippage: uint256 = self.work_off_slippage
-    worst: uint256 = mark * (PPM + slippage) // PPM
+    # While the mark walks, nobody trades with the tranche at a price that all know to be gone.
+    oracle: IOracle = IOracle(staticcall clearinghouse.oracle())
+    oracle_price: uint256 = staticcall oracle.oracle_price(market)
+    worst: uint256 = min(mark, oracle_price) * (PPM + slippage) // PPM
     if is_long:
-        worst = (mark * (PPM - slippage) + PPM - 1) // PPM
+        worst = (max(mark, oracle_price) * (PPM - slippage) + PPM - 1) // PPM
     # What the tranche can still lose against the mark.
     equity: int256 = margin.equity
     limit: uint256 = min(max_steps, MAX_STEPS)

@@ -2034,7 +2034,9 @@ class Liquidator(Owned):
         mark, is_long = house.read(market).mark, size > 0
         began, left = self._window(market, abs(size), mark)
         require(left != 0, "liquidator: enough for this interval")
-        worst = edge_of_band(mark, not is_long, self.work_off_slippage)
+        ahead = self.venue.oracle.prices[market].oracle
+        best = max(mark, ahead) if is_long else min(mark, ahead)
+        worst = edge_of_band(best, not is_long, self.work_off_slippage)
         limit, steps, sold = min(max_steps, MAX_LIQUIDATION_STEPS), 0, 0
         while left != 0 and steps < limit:
             top = book.peek(market, is_long, limit - steps)

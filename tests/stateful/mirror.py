@@ -286,17 +286,21 @@ class Mirror:
         self.reached["own positions netted"] += 1
 
     def take(self, caller: str, account: int, market: int, is_long: bool, size: int) -> None:
-        """Lots of an estate at the mark, oldest first; at most 64 in a call."""
+        """Lots of an estate, oldest first, at the worse of mark and oracle price; at most 64 in a
+        call."""
         key = market, is_long
         if self.owners.get(account) != caller:
             raise Refused("deleverager: not your account")
-        if self._is_queued(market, is_long):
-            raise Refused("deleverager: round open")
         lots = self.state.lots.get(key, [])
         if self.state.first_lot[key] == len(lots):
             raise Refused("deleverager: no lots left")
+        if self._is_queued(market, is_long):
+            raise Refused("deleverager: round open")
+        if not self.fresh:
+            raise Refused(STALE)
         self._pass_empty(key)
-        estate, mark = self.estates[key], self.state.marks[market]
+        estate, prices = self.estates[key], (self.state.marks[market], self.state.oracle[market])
+        price = max(prices) if is_long else min(prices)
         sign = 1 if is_long else -1
         left = size
         for _ in range(BOOK_STEPS):
@@ -306,7 +310,7 @@ class Mirror:
             lot = lots[first]
             taken = min(lot.size, left)
             if taken:
-                quote = taken * mark
+                quote = taken * price
                 if self._refusal(market, account, sign * taken, -sign * quote, is_estate=True):
                     raise Refused("deleverager: margin does not allow it")
                 buyer, seller = (account, estate) if is_long else (estate, account)
@@ -639,7 +643,10 @@ class Mirror:
             steps += 1
             number, order = top
             gain = order.price - mark if is_long else mark - order.price
-            if -gain * 10**6 > mark * rules.slippage:
+            known = self.state.oracle[market]
+            best = max(mark, known) if is_long else min(mark, known)
+            short = best - order.price if is_long else order.price - best
+            if short * 10**6 > best * rules.slippage:
                 self.reached["beyond the slippage"] += 1
                 break
             wanted = min(left, order.size)
@@ -794,10 +801,10 @@ class Mirror:
             raise Refused("deleverager: no lots left")
         if self._is_queued(market, is_long):
             raise Refused("deleverager: round open")
-        if not max_steps:
-            raise Refused("deleverager: no steps")
         if not self.fresh:
             raise Refused(STALE)
+        if not max_steps:
+            raise Refused("deleverager: no steps")
         if self.state.tried.get((market, is_long), 0) >= self.state.epoch:
             raise Refused("deleverager: tried in this epoch")
         if self.now < self.state.clock[market]:
