@@ -364,7 +364,7 @@ def deposit(account: uint256, amount: uint256):
     ), "clearinghouse: unknown account"
     checks.require(amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range")
     checks.require(ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured")
-    checks.require(not self._is_frozen(account), "clearinghouse: adl round open")
+    self._require_thawed(account)
     ledger._credit(account, amount)
     self._note_flow(account, amount, True)
     log Deposited(account=account, amount=amount, cash=ledger._cash(account))

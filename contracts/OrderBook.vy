@@ -305,6 +305,9 @@ def _place(
     if tif == IMMEDIATE_OR_CANCEL:
         log Unfilled(account=account, market=market, size=left, reason=Reason.IMMEDIATE)
         return 0, size - left
+    if no_risk and limit == price and self._crosses(market, is_buy, price):
+        # Among those that were passed, before or now, void orders only look like a price.
+        self._purge(market, not is_buy, MAX_STEPS, False)
     if limit != price or self._crosses(market, is_buy, price):
         # More to meet than one call may, orders beyond the band, or makers who may add no risk now.
         reason: Reason = Reason.PRICE_BAND

@@ -1315,6 +1315,8 @@ class OrderBook(Part):
             return 0, filled
         if tif == IMMEDIATE_OR_CANCEL:
             return self._unfilled(account, market, left, IMMEDIATE), filled
+        if no_risk and limit == price and self._crosses(market, is_buy, price):
+            self._purge(market, not is_buy, MAX_STEPS, unbacked=False)
         if limit != price or self._crosses(market, is_buy, price):
             reason = WAITING_MAKERS if limit == price else PRICE_BAND
             if ran_out:

@@ -222,6 +222,16 @@ class Parting:
         return -self.quote if self.leg.size > 0 else self.quote
 
 
+def borne(equity: int, legs: Sequence[Leg], market: int) -> int:
+    """What one leg has to lose: all of the equity; of a deficit its part as in a wind-up, truncated."""
+    if equity >= 0:
+        return equity
+    weights = {leg.market: leg.loss for leg in legs}
+    if not any(weights.values()):
+        weights = {leg.market: leg.notional for leg in legs}
+    return truncated(equity * weights[market], sum(weights.values()))
+
+
 def wind_up(equity: int, legs: Sequence[Leg]) -> tuple[list[Parting], int]:
     """Shares the equity over the legs. Returns how each parts, and the loss that no leg carries.
 

@@ -407,6 +407,13 @@ class Mirror:
             left -= filled
             if filled and not no_risk:
                 self._rewind(market)
+        if no_risk and left and not ioc:
+            # What was passed long ago may be void by now, and then only looks like a price.
+            for number, maker in self.side(*key)[:BOOK_STEPS]:
+                across = maker.price <= price if is_buy else maker.price >= price
+                if not across or self.live(maker):
+                    break
+                del self.state.orders[number]
         # More than one call meets, or makers passed over: the rest may not rest above them.
         crosses = any(
             (order.price <= price if is_buy else order.price >= price)
@@ -580,10 +587,7 @@ class Mirror:
             return False
         if self.is_frozen(TRANCHE):
             return False
-        reward = 0
-        if reward_account and self.charges.fee:
-            reward = min(self.charges.reward, equity)
-        initial = held.initial
+        initial, notional, ahead = held.initial, 0, 0
         sizes = {m: self.ledger.position(account, m).size for m in self.ledger.legs(account)}
         for market, size in sizes.items():
             mark, leverage = self.state.marks[market], self.leverages[market]
@@ -596,6 +600,16 @@ class Mirror:
                 return False
             for lots, sign in ((then, 2), (now, -2)):
                 initial += sign * math.ceil(Fraction(lots * mark, 2 * leverage))
+            notional += abs(size) * mark
+            ahead += size * (self.state.oracle[market] - mark)
+        spare = equity + min(ahead, 0)
+        if spare < 0:
+            self.reached["bankrupt at the oracle price"] += 1
+            return False
+        reward = 0
+        if reward_account and self.charges.fee:
+            spare -= math.ceil(Fraction(notional * self.backstop.slippage, 10**6))
+            reward = min(self.charges.reward, max(spare, 0))
         if held.equity + equity - reward < initial:
             self.reached["beyond the tranche's margin"] += 1
             return False
@@ -700,7 +714,8 @@ class Mirror:
         selling = waterfall.Selling(
             is_long=size > 0,
             size=abs(size),
-            rest=self.margin(account).equity - size * mark,
+            rest=waterfall.borne(self.margin(account).equity, self._legs(account), market)
+            - size * mark,
             mark=mark,
             insurance=max(0, self.ledger.cash.get(VAULT, 0)),
             band=waterfall.insured_band(self.band, self.leverages[market], self.max_step),
@@ -732,12 +747,15 @@ class Mirror:
                     self.reached["insurance for a fill"] += 1
         return used, False, False
 
-    def _wind_up(self, account: int) -> None:
-        equity = self.margin(account).equity
-        legs = [
+    def _legs(self, account: int) -> list[waterfall.Leg]:
+        return [
             waterfall.Leg(market, *self.ledger.position(account, market), self.state.marks[market])
             for market in self.ledger.legs(account)
         ]
+
+    def _wind_up(self, account: int) -> None:
+        equity = self.margin(account).equity
+        legs = self._legs(account)
         partings, uncarried = waterfall.wind_up(equity, legs)
         self.reached["wind-up"] += 1
         if len(legs) > 1:
@@ -898,7 +916,7 @@ class Mirror:
         current = state.round
         assert told == (
             current.id, current.market, current.is_long, current.mark, current.previous_mark
-        ), "ROUND: opened elsewhere"  # fmt: skip
+        ), f"ROUND: opened elsewhere: {told}, not {current}"  # fmt: skip
         assert event.needed == needed
         self._next()
 

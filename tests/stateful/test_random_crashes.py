@@ -67,6 +67,9 @@ class Remembered:
             self.known[key] = self.lens.call(method, *args)
         return self.known[key]
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.lens, name)
+
 
 class Episode:
     """One seed: the venue, its mirror and the operations on both."""
