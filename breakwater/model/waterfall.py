@@ -223,7 +223,7 @@ class Parting:
 
 
 def borne(equity: int, legs: Sequence[Leg], market: int) -> int:
-    """What one leg has to lose: all of the equity; of a deficit its part as in a wind-up, truncated."""
+    """What one leg has to lose: all of the equity, or of a deficit its part as in a wind-up."""
     if equity >= 0:
         return equity
     weights = {leg.market: leg.loss for leg in legs}

@@ -130,7 +130,9 @@ def test_a_loss_of_a_settled_market_is_paid_from_its_fence(way: str) -> None:
     paid = tx.one("Paid")
     assert (paid.market, paid.paid) == (1, 1_000 * USDC)
     assert (budget(bench, 1), budget(bench, 0)) == (0, 99_000 * USDC)
-    assert bench.uninsured() == 1_500 * USDC
+    # $2,500 and, of the day of the halt, funding of the one hour
+    # that a price was fresh for: 0.00125% of $10,000.
+    assert bench.uninsured() == 1_500 * USDC + 125_000
 
 
 # --- The tranche --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from breakwater.engine.base import Reverted
 from tests.stateful.vault_world import (
     DAY,
     MAX_DEPOSIT,
@@ -273,7 +274,11 @@ class Episode:
         elif self._lots_left():
             # A fall puts the deep account's short into profit at the estate's price.
             world.epoch({0: max(20, world.prices[0] * 9 // 10)})
-            world.seen(world.venue.deleverager.send("retry", 0, True, 256, sender=world.keeper))
+            try:
+                world.seen(world.venue.deleverager.send("retry", 0, True, 256, sender=world.keeper))
+            except Reverted as error:
+                # The market must first have been open for as long as it was frozen.
+                assert error.reason == "deleverager: frozen too lately"
         elif self.rounds:
             price = world.prices[0]
             lots = max(1, self.size // draw.choice([2, 10, 100]) // price)

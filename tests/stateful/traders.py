@@ -1747,6 +1747,7 @@ class Traders:
         refuse("order_book", "peek", who, (0, True, 5), "book: liquidator only")
         refuse("order_book", "take", who, (1, 2, 3), "book: liquidator only")
         refuse("order_book", "rewind", who, (0,), "book: clearinghouse only")
+        refuse("order_book", "void_orders", who, (self.whale,), "book: deleverager only")
         refuse("vault", "pay", who, (0, 3, 1), "vault: waterfall only")
         refuse("oracle", "pin", who, (0, True), "oracle: deleverager only")
         refuse("oracle", "wire", self.owner, (who, who, who), "oracle: already wired")

@@ -188,7 +188,14 @@ class World:
         self.seen(self.venue.set_prices(self.prices))
 
     def wait(self, seconds: int) -> None:
+        """Time without funding: an hour that ends at a stale price pays none."""
+        oracle = self.venue.oracle
+        interval, stale_after, step = (
+            oracle.call(name) for name in ("min_interval", "stale_after", "max_step")
+        )
+        self.seen(oracle.send("set_parameters", interval, interval + 1, step, sender=self.owner))
         self.engine.wait(seconds)
+        self.seen(oracle.send("set_parameters", interval, stale_after, step, sender=self.owner))
 
     def govern(self, method: str, *args: Any) -> Tx:
         return self.seen(self.vault.send(method, *args, sender=self.owner))
