@@ -7,6 +7,7 @@ through the venue's public methods. What it returns is the result format of `res
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ class Crash:
         self._faults: dict[int, tuple[OracleFault, int]] = {}
         self._quoted: dict[str, list[int]] = {}
         self._index = 0
+        self._prepared = False
         self._watchman: Watchman | None = None
         self.prices = [market.price_ticks for market in self.markets]
         rules = scenario.venue
@@ -171,23 +173,32 @@ class Crash:
     # ---------------------------------------------------------------- set-up
 
     def _set_up(self) -> None:
-        """Opens every stated position by a real trade with the market maker.
+        """Everything before the path: what all rules share, then the rules of this run."""
+        if not self._prepared:
+            self.prepare()
+        self._adopt_rules()
+
+    def prepare(self) -> None:
+        """The part of the set-up that is the same whatever the score, the allocation, the close
+        price and the trigger are: opens every stated position by a real trade with the market
+        maker.
 
         Step limit lifted and keepers off while it lasts; accounts go in order of entry, with the
-        mark set to it.
+        mark set to it. Only the ranking engine must be known: accounts are filed for the index from
+        the first one on, or not at all.
         """
         scenario = self.scenario
         names = scenario.account_names
         openings = scenario.openings()
-        books = [(symbol, scenario.resolved_book(symbol)) for symbol in scenario.markets]
-        total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for _, b in books)
-        done = 0
+        books = [scenario.resolved_book(symbol) for symbol in scenario.markets]
+        total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for b in books)
+        self._ticked = 0
 
         def tick(count: int = 1) -> None:
-            nonlocal done
-            done += count
-            self._progress("set-up", done, total)
+            self._ticked += count
+            self._progress("set-up", self._ticked, total)
 
+        self._tick = tick
         self.venue = venue = Venue.deploy(
             self.engine,
             VenueConfig(
@@ -234,14 +245,48 @@ class Crash:
         # Twice, so that the previous mark is where the path begins too.
         for _ in range(2):
             self._update(self.prices)
+        self._prepared = True
+
+    def under(self, scenario: Scenario, own_score: Artifact | None = None) -> Crash:
+        """A run of the same crash under other rules, from the state that `prepare` left.
+
+        The scenario may differ in score, allocation, close price and trigger. Runs of one `prepare`
+        share its chain: take a snapshot before each, and go back to it after.
+        """
+        if not self._prepared:
+            raise ValueError("prepare() comes first")
+        if scenario.venue.engine != self.config.engine:
+            raise ValueError("another ranking engine needs a set-up of its own")
+        twin = Crash(scenario, self.engine, self._progress, own_score)
+        here = self.venue
+        twin.venue = venue = Venue(self.engine, here.contracts, here.owner, here.reporter)
+        # What was learned so far is copied, so that no run sees another's; the chain is one.
+        shared = {id(here): venue}
+        twin.ledger = copy.deepcopy(self.ledger, dict(shared))
+        twin._watchman = copy.deepcopy(self._watchman, dict(shared))
+        twin.keeper = Keeper(
+            twin.ledger, self.keeper.sender, twin._seen, self.keeper.reward_account
+        )
+        twin.account_ids = dict(self.account_ids)
+        twin.traders = dict(self.traders)
+        twin.story = Storyteller(twin.markets, twin._names())
+        twin._by_block = self._by_block
+        twin._transactions = self._transactions
+        twin._ticked, twin._tick = self._ticked, self._tick
+        twin._prepared = True
+        return twin
+
+    def _adopt_rules(self) -> None:
+        """The rules of this run, and the orders that rest under them."""
+        scenario, venue = self.scenario, self.venue
         if self._own_score is not None:
             venue.adopt_score(self._own_score)
         venue.configure(self.config)
         for market in self.markets:
             if market.has_terms:
                 self._set_terms(market)
-        for symbol, book in books:
-            market = scenario.markets[symbol]
+        for symbol, market in scenario.markets.items():
+            book = scenario.resolved_book(symbol)
             for is_buy, levels in ((True, book.bids), (False, book.asks)):
                 for level in levels:
                     try:
@@ -255,7 +300,7 @@ class Crash:
                     if tx.all("Filled"):
                         raise SetupError(f"book.{symbol}: the book crosses itself")
                     self._quoted.setdefault(symbol, []).append(tx.one("OrderPlaced").order_id)
-                    tick()
+                    self._tick()
         healthy = {a.name for a in scenario.accounts if not a.allow_unhealthy}
         ids = {self.account_ids[name]: name for name in healthy}
         for account in self.keeper.weakest():
