@@ -48,6 +48,11 @@ WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
 _ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
+HOUR = 3_600
+
+SETUP_INTERVAL = 1
+"""Seconds between two epochs of the set-up."""
+
 SETUP_STALE = 86_400
 """Seconds after which a price is stale during the set-up: the longest that the oracle allows."""
 
@@ -202,7 +207,7 @@ class Crash:
         self.venue = venue = Venue.deploy(
             self.engine,
             VenueConfig(
-                min_interval=1,
+                min_interval=SETUP_INTERVAL,
                 max_step=0,
                 stale_after=SETUP_STALE,
                 # Accounts are filed from the first one on, or not at all.
@@ -236,12 +241,15 @@ class Crash:
         self._by_block = len(names) > BY_BLOCK
         page = BATCH if self._by_block else 1
         for start in range(0, len(names), page):
+            self._pass_funding()
             self._open_accounts(names[start : start + page], collateral)
             tick(min(page, len(names) - start))
         if scenario.venue.keeper_account is not None:
             self.keeper.reward_account = self.account_ids[scenario.venue.keeper_account]
         self.story = Storyteller(self.markets, self._names())
         self._open_positions(openings, tick)
+        # The path has at least half an hour before it pays funding.
+        self._pass_funding(HOUR // 2)
         # Twice, so that the previous mark is where the path begins too.
         for _ in range(2):
             self._update(self.prices)
@@ -407,12 +415,12 @@ class Crash:
             alike = list(group)
             for start in range(0, len(alike), page):
                 some = alike[start : start + page]
+                self._pass_funding()
                 updated = self.venue.oracle.call("updated_at")
                 old = self.engine.timestamp > updated + SETUP_STALE // 2
                 anew: list[int] | None = None
                 if old or self.venue.oracle.call("mark", place) != ticks:
                     if self._by_block:
-                        self._pass_funding()
                         anew = prices
                     else:
                         self._update(prices)
@@ -502,8 +510,12 @@ class Crash:
         oracle would meanwhile, and it goes on."""
         while self.keeper.run():
             reported = self._reported()
-            fresh = [self.venue.oracle.call("is_fresh", i) for i in range(len(self.markets))]
-            if all(fresh) or not any(reported):
+            oracle = self.venue.oracle
+            prices = call_many([(oracle, "price", (i,)) for i in range(len(self.markets))])
+            # In the next transaction: a second later than a view sees.
+            now = self.engine.timestamp + 1
+            fresh = all(now <= price.priced_at + price.stale_after for price in prices)
+            if fresh or not any(reported):
                 break
             self._update(reported)
 
@@ -677,19 +689,18 @@ class Crash:
     # ---------------------------------------------------------------- transactions
 
     def _update(self, prices: list[int]) -> None:
-        if self._in_setup:
-            self._pass_funding()
         self._seen("update", self.venue.set_prices(prices))
 
-    def _pass_funding(self) -> None:
+    def _pass_funding(self, least: int = HOUR // 4) -> None:
         """A long set-up takes hours of the chain's time, and funding for them is nobody's plan. An
-        epoch that would begin a new hour waits until the old price is stale, when the oracle
-        accrues nothing, and then for the full hour."""
-        now = self.engine.timestamp + 1
-        if now // 3_600 == self.venue.oracle.call("updated_at") // 3_600:
+        hour with less than `least` seconds left ends with a price too old for funding."""
+        oracle, owner = self.venue.oracle, self.venue.owner
+        if HOUR - self.engine.timestamp % HOUR >= least:
             return
-        wait = SETUP_STALE + 1
-        self.engine.wait(wait + -(now + wait) % 3_600)
+        oracle.send("set_parameters", SETUP_INTERVAL, SETUP_INTERVAL + 1, 0, sender=owner)
+        self.engine.wait(HOUR - (self.engine.timestamp + 1) % HOUR)
+        # Forgoes the hour, and the price is young again.
+        oracle.send("set_parameters", SETUP_INTERVAL, SETUP_STALE, 0, sender=owner)
 
     def _order(
         self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from breakwater import keeper as keeper_module
 from breakwater.artifacts import ROOT
 from breakwater.crash import Crash
 from breakwater.engine.revm import RevmEngine
+from breakwater.keeper import Keeper
 from breakwater.paths import SHAPES
 from breakwater.scenario import ACTIONS, ScenarioError, load, parse
+from breakwater.venue import Venue
 
 LARGE = [
     path
@@ -76,6 +79,61 @@ def test_a_keeper_finishes_although_its_price_grows_old(monkeypatch: pytest.Monk
     assert sum(Decimal(fill["haircut"]) for fill in result["adl"]["fills"]) == 150
     assert result["steps"][0]["marks"] == {"X": "85"}
     assert result["accounts"]["saver"]["equity"] == "850"
+
+
+@pytest.mark.parametrize("stale_after", ["40", "3600"])
+def test_reading_only_who_changed_the_keeper_acts_as_if_it_read_all(
+    stale_after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account it picks is the first of a full reading, in every turn of a crash."""
+    monkeypatch.setattr(keeper_module, "STEPS", 10)
+    text = TEXT.replace("stale_after: 40", f"stale_after: {stale_after}")
+    # Two epochs: what was read in one is worth nothing in the next.
+    text = text.replace("path:\n", 'path:\n  - {set_price: {X: "88"}}\n')
+    crash = Crash(parse(text, "t.yaml"), RevmEngine())
+    pick, rows = Keeper._weakest_but, Venue.rows
+    read: list[int] = []
+    turns: list[tuple[int | None, int]] = []
+
+    def counted(self: Venue, accounts: Any) -> list[Any]:
+        read.append(len(accounts))
+        return rows(self, accounts)
+
+    def compared(self: Keeper, passed: set[int]) -> int | None:
+        read.clear()
+        found = pick(self, passed)
+        turns.append((found, sum(read)))
+        due = [r for r in rows(self.venue, self.ledger.accounts) if r.is_liquidatable]
+        due.sort(key=lambda r: (Fraction(r.equity, max(r.maintenance, 1)), r.account))
+        assert found == next((r.account for r in due if r.account not in passed), None)
+        return found
+
+    monkeypatch.setattr(Venue, "rows", counted)
+    monkeypatch.setattr(Keeper, "_weakest_but", compared)
+    result = crash.run()
+    assert len(result["bankruptcies"]) == 30
+    # All are read when a turn begins; after that who was named, and whose turn it is.
+    everybody = len(crash.ledger.accounts)
+    assert everybody > 60
+    assert sum(count >= everybody for _, count in turns) < len(turns) // 4
+    assert sorted(count for _, count in turns)[len(turns) // 2] < 10
+
+
+def test_an_account_that_somebody_else_served_is_passed_over() -> None:
+    crash = Crash(parse(TEXT, "t.yaml"), RevmEngine())
+    crash._set_up()
+    crash.venue.set_prices([850_000])
+    keeper, liquidator = crash.keeper, crash.venue.liquidator
+    first = keeper._weakest_but(set())
+    assert first is not None
+    for _ in range(2):
+        # Not by this keeper: it hears nothing of it, and no mark moves.
+        liquidator.send("liquidate", first, 100, sender=crash.engine.actor("somebody"))
+        while crash.venue.deleverager.call("is_busy"):
+            crash.venue.deleverager.send("advance", 100, sender=crash.engine.actor("somebody"))
+        following = keeper._weakest_but(set())
+        assert following not in (None, first)
+        first = following
 
 
 def test_the_page_about_the_format_teaches_a_file_that_runs() -> None:
