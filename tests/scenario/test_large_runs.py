@@ -24,9 +24,7 @@ from breakwater.scenario import ACTIONS, ScenarioError, load, parse
 from breakwater.venue import Venue
 
 LARGE = [
-    path
-    for path in sorted((ROOT / "scenarios").glob("*.yaml"))
-    if "\nlarge: true\n" in path.read_text()
+    path for path in sorted((ROOT / "scenarios").glob("*.yaml")) if load(path, short=True).has_short
 ]
 
 TEXT = """\
@@ -154,7 +152,7 @@ def test_the_page_about_the_format_names_every_action_shape_and_scenario() -> No
 
 @pytest.mark.skipif(
     "BREAKWATER_LARGE" not in os.environ,
-    reason="minutes of work: BREAKWATER_LARGE=1 runs the scenarios in full that say large: true",
+    reason="hours of work: BREAKWATER_LARGE=1 runs the full form of what is else run in short",
 )
 @pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
 def test_a_large_scenario_ends_as_its_file_says(path: Path) -> None:
@@ -164,9 +162,18 @@ def test_a_large_scenario_ends_as_its_file_says(path: Path) -> None:
     assert result["solvency"]["difference"] == "0"
 
 
-def test_a_large_scenario_has_a_short_form() -> None:
+def test_what_runs_on_both_engines_is_one_rule() -> None:
+    assert load(ROOT / "scenarios" / "two_winners.yaml").is_small
+    # 25 accounts with the maker's, 60 steps: the most.
+    accounts = "".join(f'  - {{name: a{i}, collateral: "10"}}\n' for i in range(24))
+    path = "  - {wait: 1}\n" * 60
+    text = TEXT[: TEXT.index("accounts:")] + f"accounts:\n{accounts}path:\n{path}"
+    text += 'expect: {solvency.difference: "0"}\n'
+    assert parse(text, "t.yaml").is_small
+    more = text.replace("accounts:\n", 'accounts:\n  - {name: b, collateral: "1"}\n')
+    assert not parse(more, "t.yaml").is_small
+    assert not parse(text.replace("path:\n", "path:\n  - {wait: 1}\n"), "t.yaml").is_small
     assert LARGE
-    assert all(load(path, short=True).has_short for path in LARGE)
 
 
 def test_by_the_block_a_crash_ends_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
