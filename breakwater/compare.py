@@ -1,9 +1,10 @@
 """One crash under several policies, from the identical state of the chain.
 
-Owns the combinations, the columns of compare.json, and the proof that the runs began alike: each
-policy gets a fresh chain on which the set-up is done again, and a hash of all accounts, positions,
-orders, prices and money at the start of the path must be the same for all, else CompareError. That
-works for every engine and for rules that must be there from the first trade on.
+Owns the combinations, the columns of compare.json, and the proof that the runs began alike. The
+set-up is done once; each policy starts from a snapshot of that chain, sets its rules and runs, and
+the chain is turned back. Only the ranking engine must be there from the first trade on (an index
+has every account filed): there is one set-up for each. A hash of all accounts, positions, orders,
+prices and money at the start of the path must be the same for all, else CompareError.
 
 The columns, money in USDC as exact text:
 
@@ -31,7 +32,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,11 +127,12 @@ def policies(
     """
     found = [
         Policy(name, allocation, close, engine, own)
-        for (name, own), allocation, close, engine in product(
+        for engine, (name, own), allocation, close in product(
+            # First, so that the policies of one set-up stand together.
+            _known("engine", engines) or choices("engine")[:1],
             [_score(name) for name in scores or choices("score")],
             _known("allocation", allocations) or choices("allocation"),
             _known("close", closes) or choices("close"),
-            _known("engine", engines) or choices("engine")[:1],
         )
     ]
     if len({policy.label for policy in found}) < len(found):
@@ -184,26 +186,47 @@ def run(
     chain: Callable[[], AbstractContextManager[Engine]],
     progress: Callable[[Policy], None] = lambda policy: None,
 ) -> Iterator[Outcome]:
-    """The outcomes one by one. `chain` gives a fresh chain for each policy.
+    """The outcomes one by one. `chain` gives a fresh chain for each set-up: one for all policies
+    in a row that have the same ranking engine.
 
     A combination that the venue refuses has a row with the reason and without figures. Raises
     CompareError if two runs did not begin alike, and what a run raises.
     """
     begun = ""
-    for policy in chosen:
-        progress(policy)
+    for _, alike in groupby(chosen, lambda policy: policy.engine):
+        group = list(alike)
         with chain() as engine:
-            crash = Crash(_under(scenario, policy), engine, own_score=policy.own)
+            base = Crash(_under(scenario, group[0]), engine)
             try:
-                result = crash.run()
+                base.prepare()
             except Reverted as error:
-                yield Outcome(_refused(scenario, policy, error.reason), None)
-                continue
-        begun = begun or result["start_state"]
-        if result["start_state"] != begun:
-            raise CompareError(f"the run of {policy.label} did not begin where the others did")
-        result["policy"] |= policy.names
-        yield Outcome(row(policy, result), result)
+                raise CompareError(f"the venue refused the set-up: {error.reason}") from error
+            for policy in group:
+                progress(policy)
+                result, reason = _from_here(base, _under(scenario, policy), policy)
+                if result is None:
+                    yield Outcome(_refused(scenario, policy, reason), None)
+                    continue
+                begun = begun or result["start_state"]
+                if result["start_state"] != begun:
+                    words = "did not begin where the others did"
+                    raise CompareError(f"the run of {policy.label} {words}")
+                result["policy"] |= policy.names
+                yield Outcome(row(policy, result), result)
+
+
+def _from_here(
+    base: Crash, scenario: Scenario, policy: Policy
+) -> tuple[dict[str, Any] | None, str]:
+    """One run from the state that was prepared, which stands again after it; or why it was
+    refused."""
+    before = base.engine.snapshot()
+    try:
+        return base.under(scenario, policy.own).run(), ""
+    except Reverted as error:
+        return None, error.reason
+    finally:
+        base.engine.revert(before)
 
 
 def _under(scenario: Scenario, policy: Policy) -> Scenario:

@@ -7,6 +7,7 @@ through the venue's public methods. What it returns is the result format of `res
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ WALK_LIMIT = 10_000
 """Epochs after which a price that is still not reached is given up."""
 
 _ROUND_EVENTS = {"RoundOpened", "Deleveraged", "LotSettled", "RoundClosed"}
+HOUR = 3_600
+
+SETUP_INTERVAL = 1
+"""Seconds between two epochs of the set-up."""
+
 SETUP_STALE = 86_400
 """Seconds after which a price is stale during the set-up: the longest that the oracle allows."""
 
@@ -108,6 +114,7 @@ class Crash:
         self._faults: dict[int, tuple[OracleFault, int]] = {}
         self._quoted: dict[str, list[int]] = {}
         self._index = 0
+        self._prepared = False
         self._watchman: Watchman | None = None
         self.prices = [market.price_ticks for market in self.markets]
         rules = scenario.venue
@@ -171,27 +178,36 @@ class Crash:
     # ---------------------------------------------------------------- set-up
 
     def _set_up(self) -> None:
-        """Opens every stated position by a real trade with the market maker.
+        """Everything before the path: what all rules share, then the rules of this run."""
+        if not self._prepared:
+            self.prepare()
+        self._adopt_rules()
+
+    def prepare(self) -> None:
+        """The part of the set-up that is the same whatever the score, the allocation, the close
+        price and the trigger are: opens every stated position by a real trade with the market
+        maker.
 
         Step limit lifted and keepers off while it lasts; accounts go in order of entry, with the
-        mark set to it.
+        mark set to it. Only the ranking engine must be known: accounts are filed for the index from
+        the first one on, or not at all.
         """
         scenario = self.scenario
         names = scenario.account_names
         openings = scenario.openings()
-        books = [(symbol, scenario.resolved_book(symbol)) for symbol in scenario.markets]
-        total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for _, b in books)
-        done = 0
+        books = [scenario.resolved_book(symbol) for symbol in scenario.markets]
+        total = len(names) + len(openings) + sum(len(b.bids) + len(b.asks) for b in books)
+        self._ticked = 0
 
         def tick(count: int = 1) -> None:
-            nonlocal done
-            done += count
-            self._progress("set-up", done, total)
+            self._ticked += count
+            self._progress("set-up", self._ticked, total)
 
+        self._tick = tick
         self.venue = venue = Venue.deploy(
             self.engine,
             VenueConfig(
-                min_interval=1,
+                min_interval=SETUP_INTERVAL,
                 max_step=0,
                 stale_after=SETUP_STALE,
                 # Accounts are filed from the first one on, or not at all.
@@ -225,23 +241,60 @@ class Crash:
         self._by_block = len(names) > BY_BLOCK
         page = BATCH if self._by_block else 1
         for start in range(0, len(names), page):
+            self._pass_funding()
             self._open_accounts(names[start : start + page], collateral)
             tick(min(page, len(names) - start))
         if scenario.venue.keeper_account is not None:
             self.keeper.reward_account = self.account_ids[scenario.venue.keeper_account]
         self.story = Storyteller(self.markets, self._names())
         self._open_positions(openings, tick)
+        # The path has at least half an hour before it pays funding.
+        self._pass_funding(HOUR // 2)
         # Twice, so that the previous mark is where the path begins too.
         for _ in range(2):
             self._update(self.prices)
+        self._prepared = True
+
+    def under(self, scenario: Scenario, own_score: Artifact | None = None) -> Crash:
+        """A run of the same crash under other rules, from the state that `prepare` left.
+
+        The scenario may differ in score, allocation, close price and trigger. Runs of one `prepare`
+        share its chain: take a snapshot before each, and go back to it after.
+        """
+        if not self._prepared:
+            raise ValueError("prepare() comes first")
+        if scenario.venue.engine != self.config.engine:
+            raise ValueError("another ranking engine needs a set-up of its own")
+        twin = Crash(scenario, self.engine, self._progress, own_score)
+        here = self.venue
+        twin.venue = venue = Venue(self.engine, here.contracts, here.owner, here.reporter)
+        # What was learned so far is copied, so that no run sees another's; the chain is one.
+        shared = {id(here): venue}
+        twin.ledger = copy.deepcopy(self.ledger, dict(shared))
+        twin._watchman = copy.deepcopy(self._watchman, dict(shared))
+        twin.keeper = Keeper(
+            twin.ledger, self.keeper.sender, twin._seen, self.keeper.reward_account
+        )
+        twin.account_ids = dict(self.account_ids)
+        twin.traders = dict(self.traders)
+        twin.story = Storyteller(twin.markets, twin._names())
+        twin._by_block = self._by_block
+        twin._transactions = self._transactions
+        twin._ticked, twin._tick = self._ticked, self._tick
+        twin._prepared = True
+        return twin
+
+    def _adopt_rules(self) -> None:
+        """The rules of this run, and the orders that rest under them."""
+        scenario, venue = self.scenario, self.venue
         if self._own_score is not None:
             venue.adopt_score(self._own_score)
         venue.configure(self.config)
         for market in self.markets:
             if market.has_terms:
                 self._set_terms(market)
-        for symbol, book in books:
-            market = scenario.markets[symbol]
+        for symbol, market in scenario.markets.items():
+            book = scenario.resolved_book(symbol)
             for is_buy, levels in ((True, book.bids), (False, book.asks)):
                 for level in levels:
                     try:
@@ -255,7 +308,7 @@ class Crash:
                     if tx.all("Filled"):
                         raise SetupError(f"book.{symbol}: the book crosses itself")
                     self._quoted.setdefault(symbol, []).append(tx.one("OrderPlaced").order_id)
-                    tick()
+                    self._tick()
         healthy = {a.name for a in scenario.accounts if not a.allow_unhealthy}
         ids = {self.account_ids[name]: name for name in healthy}
         for account in self.keeper.weakest():
@@ -362,12 +415,12 @@ class Crash:
             alike = list(group)
             for start in range(0, len(alike), page):
                 some = alike[start : start + page]
+                self._pass_funding()
                 updated = self.venue.oracle.call("updated_at")
                 old = self.engine.timestamp > updated + SETUP_STALE // 2
                 anew: list[int] | None = None
                 if old or self.venue.oracle.call("mark", place) != ticks:
                     if self._by_block:
-                        self._pass_funding()
                         anew = prices
                     else:
                         self._update(prices)
@@ -457,8 +510,12 @@ class Crash:
         oracle would meanwhile, and it goes on."""
         while self.keeper.run():
             reported = self._reported()
-            fresh = [self.venue.oracle.call("is_fresh", i) for i in range(len(self.markets))]
-            if all(fresh) or not any(reported):
+            oracle = self.venue.oracle
+            prices = call_many([(oracle, "price", (i,)) for i in range(len(self.markets))])
+            # In the next transaction: a second later than a view sees.
+            now = self.engine.timestamp + 1
+            fresh = all(now <= price.priced_at + price.stale_after for price in prices)
+            if fresh or not any(reported):
                 break
             self._update(reported)
 
@@ -632,19 +689,18 @@ class Crash:
     # ---------------------------------------------------------------- transactions
 
     def _update(self, prices: list[int]) -> None:
-        if self._in_setup:
-            self._pass_funding()
         self._seen("update", self.venue.set_prices(prices))
 
-    def _pass_funding(self) -> None:
+    def _pass_funding(self, least: int = HOUR // 4) -> None:
         """A long set-up takes hours of the chain's time, and funding for them is nobody's plan. An
-        epoch that would begin a new hour waits until the old price is stale, when the oracle
-        accrues nothing, and then for the full hour."""
-        now = self.engine.timestamp + 1
-        if now // 3_600 == self.venue.oracle.call("updated_at") // 3_600:
+        hour with less than `least` seconds left ends with a price too old for funding."""
+        oracle, owner = self.venue.oracle, self.venue.owner
+        if HOUR - self.engine.timestamp % HOUR >= least:
             return
-        wait = SETUP_STALE + 1
-        self.engine.wait(wait + -(now + wait) % 3_600)
+        oracle.send("set_parameters", SETUP_INTERVAL, SETUP_INTERVAL + 1, 0, sender=owner)
+        self.engine.wait(HOUR - (self.engine.timestamp + 1) % HOUR)
+        # Forgoes the hour, and the price is young again.
+        oracle.send("set_parameters", SETUP_INTERVAL, SETUP_STALE, 0, sender=owner)
 
     def _order(
         self, name: str, symbol: str, is_buy: bool, lots: int, ticks: int, tif: str = "gtc"

@@ -20,13 +20,15 @@ from fractions import Fraction
 from typing import Any, Final
 
 from breakwater import units
-from breakwater.contract import Event, Tx
+from breakwater.contract import Event, Tx, call_many
 from breakwater.engine.base import EngineError, Reverted
 from breakwater.ledger import Ledger
 from breakwater.venue import Venue
 
 STEPS = 40
 """Steps per call: well within what one transaction's gas allows."""
+
+HOUR: Final = 3_600
 
 PATIENCE: Final = 30
 """Seconds after which an account that nothing could be done for is tried again."""
@@ -56,6 +58,11 @@ class Keeper:
         self.stuck: set[int] = set()
         self.tranche = int(self.venue.clearinghouse.call("tranche_account"))
         self._sent = sent
+        # Of the last full reading: the accounts to act on with their weakness, what it depends on
+        # beside the accounts themselves, and who was named in transactions since.
+        self._due: dict[int, tuple[Fraction, int]] = {}
+        self._moment: tuple[Any, ...] | None = None
+        self._touched: set[int] = set()
 
     def run(self, skip: Iterable[int] = ()) -> int:
         """Does all that is due now, but for the accounts to skip. Returns the number of
@@ -65,8 +72,9 @@ class Keeper:
         """
         count = self.advance()
         self.stuck = set(skip)
+        self._moment = None
         while True:
-            due = next((a for a in self.weakest() if a not in self.stuck), None)
+            due = self._weakest_but(self.stuck)
             if due is None:
                 return count + self.tend_tranche()
             try:
@@ -80,9 +88,43 @@ class Keeper:
 
     def weakest(self) -> Iterator[int]:
         """Ids of the accounts that `liquidate` would act on now, weakest first."""
-        due = [row for row in self.venue.rows(self.ledger.accounts) if row.is_liquidatable]
-        due.sort(key=lambda row: (Fraction(row.equity, max(row.maintenance, 1)), row.account))
-        return (row.account for row in due)
+        self._moment = self._now()
+        self._touched.clear()
+        self._due = _due(self.venue.rows(self.ledger.accounts))
+        return iter(sorted(self._due, key=self._due.__getitem__))
+
+    def _weakest_but(self, passed: set[int]) -> int | None:
+        """The first of `weakest` that is not passed over; None if there is none.
+
+        Reads all accounts once, and then only those that changed: while marks, hour and frozen
+        markets stay, nobody becomes due who is in no event, and who is named is read again.
+        """
+        if self._moment is None or self._now() != self._moment:
+            self.weakest()
+        elif self._touched:
+            again = sorted(self._touched.intersection(self.ledger.accounts))
+            self._touched.clear()
+            for account in again:
+                self._due.pop(account, None)
+            self._due |= _due(self.venue.rows(again))
+        while left := self._due.keys() - passed:
+            account = min(left, key=self._due.__getitem__)
+            (row,) = self.venue.rows([account])
+            if row.is_liquidatable:
+                return account
+            # Somebody else was first, or its price has grown old.
+            del self._due[account]
+        return None
+
+    def _now(self) -> tuple[Any, ...]:
+        """What every account's margin depends on: marks, the hour of funding, frozen markets."""
+        found = call_many(
+            [
+                (self.venue.oracle, "epoch", ()),
+                (self.venue.clearinghouse, "frozen_markets", ()),
+            ]
+        )
+        return (*found, self.venue.engine.timestamp // HOUR)
 
     def liquidate(self, account: int) -> tuple[bool, int]:
         """One call of `liquidate`: whether anything changed hands, and the transactions sent (1).
@@ -91,7 +133,7 @@ class Keeper:
         """
         rewarded = (self.reward_account,) if self.reward_account not in (0, account) else ()
         tx = self.venue.liquidator.send("liquidate", account, STEPS, *rewarded, sender=self.sender)
-        self._sent("liquidate", tx)
+        self._seen("liquidate", tx)
         (end,) = tx.all("Liquidated")
         acted = {"LiquidationFill", "BackstopTaken", "WoundUp"}
         return bool(end.more) or any(event.name in acted for event in tx.events), 1
@@ -157,8 +199,27 @@ class Keeper:
         except Reverted:
             # Somebody else was first, or it is not time yet.
             return None
-        self._sent(action, tx)
+        self._seen(action, tx)
         return tx
+
+    def _seen(self, action: str, tx: Tx) -> None:
+        self._touched |= accounts_named(tx.events)
+        self._sent(action, tx)
+
+
+def accounts_named(events: Iterable[Event]) -> set[int]:
+    """The accounts whose money or positions these events say have changed."""
+    named = (event.args.get(name) for event in events for name in ("account", "source", "to"))
+    return {account for account in named if isinstance(account, int)}
+
+
+def _due(rows: Iterable[Any]) -> dict[int, tuple[Fraction, int]]:
+    """The accounts to act on, each with what it is ordered by."""
+    return {
+        row.account: (Fraction(row.equity, max(row.maintenance, 1)), row.account)
+        for row in rows
+        if row.is_liquidatable
+    }
 
 
 # --- On a node -----------------------------------------------------------------------------------

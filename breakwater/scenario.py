@@ -580,6 +580,10 @@ class Printed(Part):
     why: Text = Field(description="one sentence: the same, or where and why they differ")
 
 
+SMALL_ACCOUNTS: Final = 25
+SMALL_STEPS: Final = 60
+
+
 def _maker_names(name: str, markets: int) -> list[str]:
     return [name, *(f"{name}_{i}" for i in range(2, -(-markets // MAKER_MARKETS) + 1))]
 
@@ -591,9 +595,6 @@ class Scenario(Part):
     description: Text = Field(description="one line")
     source: Text = Field(description="where the figures are from and what is real in them")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="a whole number")
-    large: bool = Field(
-        default=False, description="true: so large that its full form is for the in-process engine"
-    )
     venue: Venue = Field(default_factory=Venue, description="the venue's rules")
     markets: dict[Symbol, Market] = Field(
         min_length=1, max_length=64, description="markets by name"
@@ -641,6 +642,13 @@ class Scenario(Part):
         return any(p.short_count is not None for p in self.populations) or any(
             step.prices is not None and step.prices.short_steps is not None for step in self.path
         )
+
+    @property
+    def is_small(self) -> bool:
+        """Whether this form is quick on a devnet too, where each reading of an account is a round
+        trip: at most 25 accounts and 60 steps. Tests run such forms on both engines, others in
+        process only."""
+        return len(self.account_names) <= SMALL_ACCOUNTS and len(self.steps) <= SMALL_STEPS
 
     @property
     def expected(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _own_chain(ctx: click.Context, param: click.Parameter, provider: Any) -> Any
 
 
 def _chain(provider: Any) -> Callable[[], AbstractContextManager[Engine]]:
-    """A fresh chain for each policy: a new one in process, or the devnet turned back after it."""
+    """A fresh chain for each set-up: a new one in process, or the devnet turned back after it."""
 
     @contextmanager
     def in_process() -> Iterator[Engine]:
@@ -135,9 +135,9 @@ def cli(
     """Run SCENARIO once under every combination of the rules named, and compare who pays.
 
     Options may be given several times; without one, every rule that the venue has takes part (of
-    ranking engines the first). A score may be a contract of your own: give its file. Each run
-    starts from the identical state, which is checked. Writes compare.json, report.html and the
-    result of each policy to out/compare/<name>.
+    ranking engines the first). A score may be a contract of your own: give its file. The crash is
+    set up once, and each run starts from a snapshot of that chain, which is checked. Writes
+    compare.json, report.html and the result of each policy to out/compare/<name>.
 
     \b
     Examples:

@@ -91,12 +91,18 @@ def check(names: tuple[str, ...]) -> None:
 
 @cli.command("list")
 def list_() -> None:
-    """Every scenario in scenarios/ with its description."""
+    """Every scenario in scenarios/: the engines on which the tests run it, its description.
+
+    both: in process and on anvil. revm: in process only, being large. A plus: in a short form; the
+    full one is for ape run crash.
+    """
     paths = sorted(SCENARIOS.glob("*.yaml"))
     width = max((len(path.stem) for path in paths), default=0)
     for path in paths:
         try:
-            about = load(path, short=True).description
+            found = load(path, short=True)
+            engines = ("both" if found.is_small else "revm") + "+" * found.has_short
+            about = f"{engines:<5}  {found.description}"
         except ScenarioError as error:
             about = f"({len(error.problems)} problems: ape run scenario check {path.stem})"
         click.echo(f"{path.stem:<{width}}  {about}")

@@ -223,7 +223,8 @@ def _all_marks(
     axes: Axes, series: Mapping[str, Any], symbols: Sequence[str], palette: Palette
 ) -> None:
     """One market in USDC with its oracle; several as a share of where they began."""
-    x = range(len(series["when"]))
+    # The last value has a length too, or a fall in the last step could not be seen.
+    x = [*range(len(series["when"])), _right(series)]
     if len(series["markets"]) == 1:
         columns = series["markets"][symbols[0]]
         for key, label, colour, width, alpha in (
@@ -232,30 +233,52 @@ def _all_marks(
         ):
             values = _floats(columns[key])
             look: Any = {"color": palette[colour], "lw": width, "alpha": alpha}
-            axes.step(x, values, where="post", label=label, **look)
+            axes.step(x, [*values, values[-1]], where="post", label=label, **look)
         axes.set_ylabel(f"{symbols[0]}, USDC")
+        axes.margins(y=0.1)
+        floor = axes.get_ylim()[0]
+        marks = _floats(columns["mark"])
+        marks.append(marks[-1])
+        axes.fill_between(x, marks, floor, step="post", color=palette["c1"], alpha=0.1, lw=0)
+        axes.set_ylim(bottom=floor)
     else:
         for place, symbol in enumerate(symbols[:OVERVIEW_MARKETS]):
             marks = _floats(series["markets"][symbol]["mark"])
             axes.step(
                 x,
-                [100 * mark / marks[0] for mark in marks],
+                [100 * mark / marks[0] for mark in [*marks, marks[-1]]],
                 where="post",
                 color=palette[f"c{place % 6 + 1}"],
-                lw=1.5,
+                # Thinner one by one: markets that move alike are all seen.
+                lw=1.4 * (min(len(symbols), OVERVIEW_MARKETS) - place),
                 label=_short(symbol),
             )
         axes.set_ylabel("mark, % of the start")
+        axes.margins(y=0.1)
+    for key, _, colour in STEPPED_IN:
+        if key in ("adl_closed", "uninsured"):
+            # Through to the dot below: at which price others had to pay.
+            for at, _ in _grown(series, key):
+                axes.axvline(at, color=palette[colour], alpha=0.3, lw=1.2, zorder=0)
     _legend(axes, palette, 6)
+
+
+def _right(series: Mapping[str, Any]) -> float:
+    """The right end of what changes over time: somewhat after the last reading."""
+    return 1.05 * max(1, len(series["when"]) - 1)
+
+
+def _grown(series: Mapping[str, Any], key: str) -> list[tuple[int, float]]:
+    """The readings at which an amount is more than at the one before, and by how much."""
+    amounts = _floats(series[key])
+    by = [(x, amounts[x] - amounts[x - 1]) for x in range(1, len(amounts))]
+    return [(x, more) for x, more in by if more > 0]
 
 
 def _when_it_acted(axes: Axes, series: Mapping[str, Any], palette: Palette) -> None:
     """A dot wherever a layer has done more than at the reading before, its area by how much."""
     for row, (key, _, colour) in enumerate(STEPPED_IN):
-        amounts = _floats(series[key])
-        grown = [(x, amounts[x] - amounts[x - 1]) for x in range(1, len(amounts))]
-        grown = [(x, by) for x, by in grown if by > 0]
-        if grown:
+        if grown := _grown(series, key):
             most = max(by for _, by in grown)
             axes.scatter(
                 [x for x, _ in grown],
@@ -277,7 +300,7 @@ def _steps(axes: Axes, series: Mapping[str, Any], palette: Palette) -> None:
     labels = [series["step"][place] + 1 for place in ends]
     every = -(-len(ends) // 9)
     axes.set_xticks(ends[::every], [str(label) for label in labels[::every]])
-    axes.set_xlim(0, max(1, len(series["when"]) - 1))
+    axes.set_xlim(0, _right(series))
     axes.set_xlabel("step of the path; dots: when a layer acted")
 
 

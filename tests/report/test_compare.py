@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from breakwater import compare, venue
+from breakwater import crash as crash_module
 from breakwater.artifacts import ROOT, ArtifactError, compile_file, load
 from breakwater.engine.base import Reverted
 from breakwater.engine.revm import RevmEngine
@@ -122,6 +123,82 @@ def test_runs_that_do_not_begin_alike_are_no_comparison(monkeypatch: pytest.Monk
     next(done)
     with pytest.raises(compare.CompareError, match="did not begin where the others did"):
         next(done)
+
+
+@pytest.mark.parametrize("by_events", [False, True])
+@pytest.mark.parametrize("name", ["atom_flash", "previous_mark", "backstop_work_off"])
+def test_from_one_set_up_a_run_ends_as_from_its_own(
+    name: str, by_events: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ran before it on the same chain: nothing of it is left."""
+    if by_events:
+        monkeypatch.setattr(crash_module, "FULL_CHECKS", 0)
+    own = tmp_path / "LowestFirst.vy"
+    own.write_text(LOWEST_FIRST)
+    scenario = load_scenario(ROOT / "scenarios" / f"{name}.yaml")
+    chosen = compare.policies(
+        ["return_x_leverage", str(own), "hyperliquid_docs"],
+        ["pro_rata_size", "queue"],
+        ["previous_mark", "bankruptcy"],
+        ["scan"],
+    )
+    chosen += compare.policies(
+        ["hyperliquid_docs", "return_x_leverage"], ["queue"], ["bankruptcy"], ["index"]
+    )
+    prepared: list[str] = []
+    prepare = compare.Crash.prepare
+
+    def counted(self: Any) -> None:
+        prepared.append(self.config.engine)
+        prepare(self)
+
+    monkeypatch.setattr(compare.Crash, "prepare", counted)
+    done = list(compare.run(scenario, chosen, fresh))
+    assert prepared == ["scan", "index"]
+    for policy, one in zip(chosen, done, strict=True):
+        alone = compare.Crash(compare._under(scenario, policy), RevmEngine(), own_score=policy.own)
+        expected = alone.run()
+        expected["policy"] |= policy.names
+        assert one.result == expected, policy.label
+    assert len({one.row["taken"] for one in done}) > 1 or name == "backstop_work_off"
+
+
+def test_a_run_that_fails_half_way_leaves_nothing_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, compared: Any
+) -> None:
+    step = compare.Crash._result
+
+    def refusing(self: Any, *args: Any) -> Any:
+        if self.config.close == "previous_mark":
+            raise Reverted("deleverager: too late")
+        return step(self, *args)
+
+    monkeypatch.setattr(compare.Crash, "_result", refusing)
+    chosen = compare.policies(["hyperliquid_docs"], ["queue"], ["previous_mark", "bankruptcy"])
+    done = list(compare.run(load_scenario(TWO_WINNERS), chosen, fresh))
+    assert [one.row["refused"] for one in done] == ["deleverager: too late", None]
+    assert done[1].row == compared[0][0]
+
+
+def test_a_prepared_crash_takes_other_rules_but_no_other_engine() -> None:
+    scenario = load_scenario(TWO_WINNERS)
+    base = compare.Crash(scenario, RevmEngine())
+    with pytest.raises(ValueError, match="prepare"):
+        base.under(scenario)
+    base.prepare()
+    (index,) = compare.policies(["hyperliquid_docs"], ["queue"], ["bankruptcy"], ["index"])
+    with pytest.raises(ValueError, match="a set-up of its own"):
+        base.under(compare._under(scenario, index))
+
+
+def test_a_set_up_that_the_venue_refuses_is_no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Any) -> None:
+        raise Reverted("order book: too many orders")
+
+    monkeypatch.setattr(compare.Crash, "prepare", refused)
+    chosen = compare.policies(["hyperliquid_docs"], ["queue"], ["bankruptcy"])
+    with pytest.raises(compare.CompareError, match="refused the set-up: order book: too many"):
+        next(compare.run(load_scenario(TWO_WINNERS), chosen, fresh))
 
 
 def test_every_rule_of_the_venue_takes_part_unless_named() -> None:

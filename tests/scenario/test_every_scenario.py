@@ -2,7 +2,7 @@
 
 Owns no scenario: a new file there is tested by being there, in its short form. Each run checks the
 identities after every transaction; here it is what the file expects, that it could have failed, and
-that the engine makes no difference. Scenarios with many accounts run in process only.
+that the engine makes no difference. Which run on both is `Scenario.is_small`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from breakwater.scenario import Scenario, load
 
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 every_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-LARGEST_ON_ANVIL = 25
-"""Accounts up to which a scenario also runs on anvil: each check there is a round trip per read."""
 
 
 def run(path: Path, engine: str) -> dict[str, Any]:
@@ -38,14 +35,7 @@ def run(path: Path, engine: str) -> dict[str, Any]:
         return Crash(scenario, devnet).run()
 
 
-@lru_cache
-def small(path: Path) -> bool:
-    scenario = load(path, short=True)
-    return len(scenario.account_names) <= LARGEST_ON_ANVIL and len(scenario.steps) <= 60
-
-
-SMALL = [path for path in SCENARIOS if small(path)]
-LARGE = [path for path in SCENARIOS if not small(path)]
+SMALL = [path for path in SCENARIOS if load(path, short=True).is_small]
 
 
 @every_scenario
@@ -82,7 +72,7 @@ def test_the_engine_makes_no_difference_but_for_gas(path: Path) -> None:
 
 def test_a_population_is_the_same_every_time() -> None:
     path = ROOT / "scenarios" / "percolator_no_insurance.yaml"
-    assert path in LARGE
+    assert path not in SMALL
     assert run(path, "revm") == run(path, "revm")
 
 

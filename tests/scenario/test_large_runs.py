@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from breakwater import keeper as keeper_module
 from breakwater.artifacts import ROOT
 from breakwater.crash import Crash
 from breakwater.engine.revm import RevmEngine
+from breakwater.keeper import Keeper
 from breakwater.paths import SHAPES
 from breakwater.scenario import ACTIONS, ScenarioError, load, parse
+from breakwater.venue import Venue
 
 LARGE = [
-    path
-    for path in sorted((ROOT / "scenarios").glob("*.yaml"))
-    if "\nlarge: true\n" in path.read_text()
+    path for path in sorted((ROOT / "scenarios").glob("*.yaml")) if load(path, short=True).has_short
 ]
 
 TEXT = """\
@@ -78,6 +79,61 @@ def test_a_keeper_finishes_although_its_price_grows_old(monkeypatch: pytest.Monk
     assert result["accounts"]["saver"]["equity"] == "850"
 
 
+@pytest.mark.parametrize("stale_after", ["40", "3600"])
+def test_reading_only_who_changed_the_keeper_acts_as_if_it_read_all(
+    stale_after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account it picks is the first of a full reading, in every turn of a crash."""
+    monkeypatch.setattr(keeper_module, "STEPS", 10)
+    text = TEXT.replace("stale_after: 40", f"stale_after: {stale_after}")
+    # Two epochs: what was read in one is worth nothing in the next.
+    text = text.replace("path:\n", 'path:\n  - {set_price: {X: "88"}}\n')
+    crash = Crash(parse(text, "t.yaml"), RevmEngine())
+    pick, rows = Keeper._weakest_but, Venue.rows
+    read: list[int] = []
+    turns: list[tuple[int | None, int]] = []
+
+    def counted(self: Venue, accounts: Any) -> list[Any]:
+        read.append(len(accounts))
+        return rows(self, accounts)
+
+    def compared(self: Keeper, passed: set[int]) -> int | None:
+        read.clear()
+        found = pick(self, passed)
+        turns.append((found, sum(read)))
+        due = [r for r in rows(self.venue, self.ledger.accounts) if r.is_liquidatable]
+        due.sort(key=lambda r: (Fraction(r.equity, max(r.maintenance, 1)), r.account))
+        assert found == next((r.account for r in due if r.account not in passed), None)
+        return found
+
+    monkeypatch.setattr(Venue, "rows", counted)
+    monkeypatch.setattr(Keeper, "_weakest_but", compared)
+    result = crash.run()
+    assert len(result["bankruptcies"]) == 30
+    # All are read when a turn begins; after that who was named, and whose turn it is.
+    everybody = len(crash.ledger.accounts)
+    assert everybody > 60
+    assert sum(count >= everybody for _, count in turns) < len(turns) // 4
+    assert sorted(count for _, count in turns)[len(turns) // 2] < 10
+
+
+def test_an_account_that_somebody_else_served_is_passed_over() -> None:
+    crash = Crash(parse(TEXT, "t.yaml"), RevmEngine())
+    crash._set_up()
+    crash.venue.set_prices([850_000])
+    keeper, liquidator = crash.keeper, crash.venue.liquidator
+    first = keeper._weakest_but(set())
+    assert first is not None
+    for _ in range(2):
+        # Not by this keeper: it hears nothing of it, and no mark moves.
+        liquidator.send("liquidate", first, 100, sender=crash.engine.actor("somebody"))
+        while crash.venue.deleverager.call("is_busy"):
+            crash.venue.deleverager.send("advance", 100, sender=crash.engine.actor("somebody"))
+        following = keeper._weakest_but(set())
+        assert following not in (None, first)
+        first = following
+
+
 def test_the_page_about_the_format_teaches_a_file_that_runs() -> None:
     page = (ROOT / "docs" / "scenarios.md").read_text()
     found = re.search(r"```yaml\n(# yaml-language-server.*?)```", page, re.DOTALL)
@@ -96,7 +152,7 @@ def test_the_page_about_the_format_names_every_action_shape_and_scenario() -> No
 
 @pytest.mark.skipif(
     "BREAKWATER_LARGE" not in os.environ,
-    reason="minutes of work: BREAKWATER_LARGE=1 runs the scenarios in full that say large: true",
+    reason="hours of work: BREAKWATER_LARGE=1 runs the full form of what is else run in short",
 )
 @pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
 def test_a_large_scenario_ends_as_its_file_says(path: Path) -> None:
@@ -106,9 +162,18 @@ def test_a_large_scenario_ends_as_its_file_says(path: Path) -> None:
     assert result["solvency"]["difference"] == "0"
 
 
-def test_a_large_scenario_has_a_short_form() -> None:
+def test_what_runs_on_both_engines_is_one_rule() -> None:
+    assert load(ROOT / "scenarios" / "two_winners.yaml").is_small
+    # 25 accounts with the maker's, 60 steps: the most.
+    accounts = "".join(f'  - {{name: a{i}, collateral: "10"}}\n' for i in range(24))
+    path = "  - {wait: 1}\n" * 60
+    text = TEXT[: TEXT.index("accounts:")] + f"accounts:\n{accounts}path:\n{path}"
+    text += 'expect: {solvency.difference: "0"}\n'
+    assert parse(text, "t.yaml").is_small
+    more = text.replace("accounts:\n", 'accounts:\n  - {name: b, collateral: "1"}\n')
+    assert not parse(more, "t.yaml").is_small
+    assert not parse(text.replace("path:\n", "path:\n  - {wait: 1}\n"), "t.yaml").is_small
     assert LARGE
-    assert all(load(path, short=True).has_short for path in LARGE)
 
 
 def test_by_the_block_a_crash_ends_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

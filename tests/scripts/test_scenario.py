@@ -64,6 +64,10 @@ def test_check_names_file_line_and_key(script: ModuleType, tmp_path: Path) -> No
 def test_list_has_every_scenario(script: ModuleType) -> None:
     lines = run(script, "list").output.splitlines()
     assert [line.split()[0] for line in lines] == [path.stem for path in SCENARIOS]
+    engines = {line.split()[0]: line.split()[1] for line in lines}
+    # Three accounts; 63 in the short form.
+    assert (engines["two_winners"], engines["percolator_flash"]) == ("both", "revm+")
+    assert set(engines.values()) <= {"both", "both+", "revm", "revm+"}
 
 
 def test_show_draws_the_path_and_the_accounts(script: ModuleType) -> None:
