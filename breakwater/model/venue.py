@@ -1413,8 +1413,21 @@ class OrderBook(Part):
             outcome = house.fill(
                 maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
             )
-        if outcome == house.MAKER_WAITS and not liquidated:
-            return 0
+        if outcome == house.MAKER_WAITS:
+            if not liquidated:
+                return 0
+            position = self.venue.ledger.positions[maker.account, maker.market]
+            size = closable(position.size, maker.is_buy)
+            if size != 0:
+                outcome = house.fill(
+                    maker.market,
+                    taker,
+                    maker.account,
+                    not maker.is_buy,
+                    size,
+                    maker.price,
+                    liquidated,
+                )
         if outcome == house.SAME_OWNER:
             return self._drop(maker_id, SELF_TRADE)
         if outcome != house.FILLED:
