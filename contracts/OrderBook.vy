@@ -13,9 +13,10 @@
         The best price of a side is the top of a bitmap tree, and orders of one price queue first
         in, first out. A void order is deleted when somebody meets it.
 
-        While a market takes no risk (price stale, halted, a loss uninsured) resting orders that have
-        nothing to close wait: who reduces passes them, and the book remembers how far. What was
-        passed then has nothing to close until the market takes risk again: no position grows.
+        While a market takes no risk (price stale, halted, a loss uninsured, a tick above the step)
+        resting orders that have nothing to close wait: who reduces passes them, and the book remembers
+        how far. What was passed then has nothing to close until the market takes risk again: no
+        position grows.
 @custom:kill Cannot be halted on its own. An open ADL round stops its market: an order does some of the
              round's work then, and goes on if that ends it. Cancelling always works.
 """
@@ -229,7 +230,7 @@ def _place(
     is_coarse: bool = seat.mark < COARSE and staticcall IOracle(
         staticcall clearinghouse.oracle()
     ).is_coarse(market)
-    no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh
+    no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh or is_coarse
     # Most orders need not know the position: its word is read only where it matters.
     if reduce_only or no_risk or is_coarse or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)

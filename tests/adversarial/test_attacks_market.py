@@ -75,6 +75,33 @@ def test_a_bid_that_only_opens_is_no_way_out_of_a_halted_market() -> None:
     bench.check()
 
 
+# --- A market whose tick is more than the step ---------------------------------------------------
+
+
+def test_an_order_from_finer_days_opens_nothing_where_a_tick_is_more_than_the_step() -> None:
+    """Placed at 1,000 ticks, met at 90, where one tick is 1.1% and the step is 1%: it waits, as in
+    a halted market, and who reduces trades with who reduces."""
+    bench = Bench(MarketSpec("0.1"), max_step=10_000)
+    bench.account("long", "1000")
+    bench.account("short", "100000")
+    bench.account("fresh", "1000")
+    bench.trade("long", 0, 1_000, 1_000, against="short")
+    bench.place("fresh", 0, True, 1_000, 80)
+    bench.place("short", 0, True, 300, 79)
+    while bench.venue.oracle.call("mark", 0) != 90:
+        bench.epoch({0: 90})
+    assert bench.venue.oracle.call("is_coarse", 0)
+    tx = bench.place("long", 0, False, 1_000, 79, IOC)
+    assert [(f.maker, f.size) for f in tx.all("Filled")] == [(bench.ids["short"], 300)]
+    assert bench.position("fresh", 0) == (0, 0)
+    # It kept its place, and is first again once the mark is back.
+    bench.epoch({0: 101})
+    while bench.venue.oracle.call("is_coarse", 0):
+        bench.epoch({0: 101})
+    tx = bench.place("long", 0, False, 700, 79, IOC)
+    assert [(f.maker, f.size) for f in tx.all("Filled")] == [(bench.ids["fresh"], 700)]
+
+
 # --- Walls ---------------------------------------------------------------------------------------
 
 
