@@ -13,9 +13,10 @@
         The best price of a side is the top of a bitmap tree, and orders of one price queue first
         in, first out. A void order is deleted when somebody meets it.
 
-        While a market takes no risk (price stale, halted, a loss uninsured) resting orders that have
-        nothing to close wait: who reduces passes them, and the book remembers how far. What was
-        passed then has nothing to close until the market takes risk again: no position grows.
+        While a market takes no risk (price stale, halted, a loss uninsured, a tick above the step)
+        resting orders that have nothing to close wait: who reduces passes them, and the book remembers
+        how far. What was passed then has nothing to close until the market takes risk again: no
+        position grows.
 @custom:kill Cannot be halted on its own. An open ADL round stops its market: an order does some of the
              round's work then, and goes on if that ends it. Cancelling always works.
 """
@@ -229,7 +230,7 @@ def _place(
     is_coarse: bool = seat.mark < COARSE and staticcall IOracle(
         staticcall clearinghouse.oracle()
     ).is_coarse(market)
-    no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh
+    no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh or is_coarse
     # Most orders need not know the position: its word is read only where it matters.
     if reduce_only or no_risk or is_coarse or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)
@@ -555,9 +556,16 @@ def _take(
         outcome = extcall clearinghouse.fill(
             maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
         )
-    if outcome == MAKER_WAITS and not liquidated:
-        # Left alone. A liquidation cannot wait until the market takes risk again.
-        return 0
+    if outcome == MAKER_WAITS:
+        if not liquidated:
+            return 0
+        # A liquidation cannot wait until the market takes risk again: what closes the maker's position
+        # it takes now, and who has nothing to close, or nothing any more, is cancelled.
+        size = self._closable(maker.account, maker.market, maker.is_buy)
+        if size != 0:
+            outcome = extcall clearinghouse.fill(
+                maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
+            )
     if outcome != 0:
         self._drop(
             maker_id, maker, Reason.SELF_TRADE if outcome == SAME_OWNER else Reason.MAKER_MARGIN
@@ -804,10 +812,20 @@ def _require_liquidator():
 def best(market: uint256, is_buy: bool) -> uint256:
     """
     @notice The best price of a side in ticks, 0 if it is empty. Void orders are passed over.
-    @dev As `depth`: reverts rather than to call a side empty that it could not see to the end of.
+    @dev Of void orders it looks at 2,000, and reverts rather than to call a side empty that it could
+         not see to the end of: `purge` lets anyone clear them away. Live ones, however many, do not
+         keep it from the answer.
     """
-    levels: DynArray[IOrderBook.Level, MAX_DEPTH] = self._depth(market, is_buy, 1)
-    return levels[0].price if len(levels) != 0 else 0
+    order_id: uint256 = self._best_order(market, is_buy)
+    for _: uint256 in range(MAX_SEEN):
+        if order_id == 0:
+            return 0
+        order: order_codec.Order = order_codec.unpack(self._orders[order_id])
+        if order.nonce == self._nonce(order.account):
+            return order.price
+        order_id = self._following(order)
+    assert order_id == 0, "book: purge it first"
+    return 0
 
 
 @view
@@ -819,16 +837,9 @@ def depth(
     @notice Price (ticks) and live size (lots) of up to `max_levels` (at most 100) levels, best
             first.
     @dev Looks at 2,000 orders at most, void ones too. Reverts if they do not suffice: `purge` lets
-         anyone clear void ones away, and fewer levels ask for less.
+         anyone clear void ones away, and fewer levels ask for less. Of a first level of more live
+         orders than that nothing but the price can be had (`best`).
     """
-    return self._depth(market, is_buy, max_levels)
-
-
-@view
-@internal
-def _depth(
-    market: uint256, is_buy: bool, max_levels: uint256
-) -> DynArray[IOrderBook.Level, MAX_DEPTH]:
     levels: DynArray[IOrderBook.Level, MAX_DEPTH] = []
     order_id: uint256 = self._best_order(market, is_buy)
     size: uint256 = 0
@@ -882,9 +893,10 @@ def quotes(market: uint256, notional: uint256) -> IOrderBook.Quotes:
             micro-USDC would sell into the bids (rounded down) or buy from the asks (rounded up).
             Ticks; 0 where the side is empty or not that deep.
     @dev Looks at 64 orders of a side at most, so that void ones on top cannot make it dear. An order
-         counts as far as its maker has margin for it that no better order of theirs needs, and not
-         at all if it only reduces: a price that nobody can be held to is no price. Reverts if none
-         of the first 64 counts and there are more: `purge` lets anyone clear them away.
+         counts if its maker has margin for what is needed of it, besides that of better orders, and
+         never if it only reduces: a price that nobody can be held to is no price. Reverts if none of
+         the first 64 counts and there are more. `purge` lets anyone clear away those that could not
+         be filled at all; those that could be, for a few lots, fall to one sale (or purchase).
     """
     assert notional != 0 and notional < 2**128, "book: notional out of range"
     best_bid: uint256 = 0

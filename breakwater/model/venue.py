@@ -1283,6 +1283,7 @@ class OrderBook(Part):
         self._admit(sender, account, market)
         ledger, house = self.venue.ledger, self.venue.clearinghouse
         terms, reading = house.terms[market], house.read(market)
+        coarse = self.venue.oracle.is_coarse(market)
         room = closable(ledger.positions[account, market].size, is_buy)
         capped = min(asked, room) if reduce_only else asked
         worst_price = self._worst_price(market, reading.mark, room, is_buy, capped, price)
@@ -1292,7 +1293,6 @@ class OrderBook(Part):
             require(not terms.halted, HALTED)
             require(ledger.uninsured == 0, REDUCE_ONLY_NOW)
             require(reading.is_fresh, STALE)
-            coarse = self.venue.oracle.is_coarse(market)
             require(not coarse, "oracle: reduce only, a tick is more than the step")
         # What trades at the market's price is worth the mark; an order that only reduces, or for
         # all of a position, is never too small.
@@ -1308,7 +1308,7 @@ class OrderBook(Part):
                 self._purge(market, not is_buy, MAX_STEPS, unbacked=True)
             require(not self._crosses(market, is_buy, price), "book: post only would trade")
             return self._rest(account, market, is_buy, price, size, reduce_only), 0
-        no_risk = terms.halted or ledger.uninsured != 0 or not reading.is_fresh
+        no_risk = terms.halted or ledger.uninsured != 0 or not reading.is_fresh or coarse
         left, ran_out = self._match(account, market, is_buy, size, limit, no_risk)
         filled = size - left
         if left == 0:
@@ -1415,8 +1415,21 @@ class OrderBook(Part):
             outcome = house.fill(
                 maker.market, taker, maker.account, not maker.is_buy, size, maker.price, liquidated
             )
-        if outcome == house.MAKER_WAITS and not liquidated:
-            return 0
+        if outcome == house.MAKER_WAITS:
+            if not liquidated:
+                return 0
+            position = self.venue.ledger.positions[maker.account, maker.market]
+            size = closable(position.size, maker.is_buy)
+            if size != 0:
+                outcome = house.fill(
+                    maker.market,
+                    taker,
+                    maker.account,
+                    not maker.is_buy,
+                    size,
+                    maker.price,
+                    liquidated,
+                )
         if outcome == house.SAME_OWNER:
             return self._drop(maker_id, SELF_TRADE)
         if outcome != house.FILLED:
