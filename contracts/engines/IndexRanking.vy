@@ -497,7 +497,11 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 top = self._waiting[0]
                 bound = top >> 64
             look = True
+        score: uint256 = 0
         if look and self._hand_count != 0:
+            score = self._hand[0].score
+        # No exact answer below a bound, so no closer look at what is in hand.
+        if score != 0 and (bound == 0 or score > bound or self._opened >= limit):
             best: Candidate = self._hand[0]
             # 2: exactly, 1: within slack.
             proof: uint256 = self._proof(best, bound)
@@ -572,6 +576,12 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 if top < passed:
                     steps += 1
             self._advance(search, top, passed)
+            # Its first account with it: that its bound is too high to hand anyone out is known.
+            account = self._next
+            if account != NOBODY:
+                moved = True
+                steps += 1
+                self._open_next(search, account)
     self._save(search)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
