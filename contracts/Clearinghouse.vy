@@ -591,16 +591,17 @@ def _file(account: uint256, market: uint256):
             `market`, or of its cash alone (MAX_MARKETS).
     """
     index: address = self.ranking_index
-    if index == empty(address) or not ledger._is(account, ledger.Kind.TRADER):
+    word: uint256 = ledger._accounts[account]
+    if index == empty(address) or word & 255 != convert(ledger.Kind.TRADER, uint256):
         return
-    active: uint256 = ledger._active(account)
+    active: uint256 = ledger._active_of(word)
     if market == MAX_MARKETS and active == 0:
         return
     leg: uint256 = market
     if active != 0 and active & (active - 1) == 0:
         leg = bits.lowest(active)
-    cash: int256 = ledger._cash(account)
-    if ledger._accounts[account] & INFLOW != 0:
+    cash: int256 = ledger._cash_of(word)
+    if word & INFLOW != 0:
         # Filed by no more cash than it is ranked by, now or in the round that is open.
         since: uint256 = 0
         if not self._is_frozen(account):
@@ -608,7 +609,7 @@ def _file(account: uint256, market: uint256):
         fresh: uint256 = self._inflow(account, since)
         cash -= convert(fresh, int256)
         if fresh == 0:
-            ledger._accounts[account] &= ~INFLOW
+            ledger._accounts[account] = word & ~INFLOW
     extcall IRankingIndex(index).touch(
         account, active, leg, ledger._positions[account][leg], cash
     )

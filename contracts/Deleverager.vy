@@ -270,6 +270,8 @@ round_count: public(uint256)
 # transaction that opened it is never written to storage.
 _round: transient(Round)
 _loaded: transient(bool)
+# The order book, which is wired once.
+_book: transient(address)
 _stored: Round
 # Fills of a preview, and whether this is one.
 _previews: transient(bool)
@@ -516,7 +518,9 @@ def _load():
     """
     if not self._loaded:
         self._loaded = True
-        self._round = self._stored
+        # All of it is zero where none is open: 26 words need no look.
+        if self._stored.id != 0:
+            self._round = self._stored
 
 
 @internal
@@ -557,13 +561,16 @@ def _open_round() -> bool:
     for _: uint256 in range(waiting, bound=MAX_ESTATES):
         if self._queue_head == self._queue_tail:
             break
-        entry: uint256 = self._queue[self._queue_head]
+        head: uint256 = self._queue_head
+        entry: uint256 = self._queue[head]
         market = entry // 2
         is_long = entry % 2 == 1
         if self._is_expired(market):
             self._expire(market)
             continue
-        self._queue_head += 1
+        # Given back to the chain, which pays for it.
+        self._queue[head] = 0
+        self._queue_head = head + 1
         if not self._lots_left(market, is_long):
             # All of it was netted in the round of the other side.
             self._thaw(market, is_long)
@@ -973,6 +980,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
     """
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
+    mark: uint256 = self._round.mark
     stake: IClearinghouse.Stake = staticcall clearinghouse.stake(pick.account, market)
     if not stake.is_trader:
         return
@@ -986,7 +994,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
             stake.quote,
             stake.equity,
             not is_long,
-            self._round.mark,
+            mark,
             numerator,
             denominator,
             lot.size,
@@ -995,7 +1003,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
     if size == 0:
         return
     quote: uint256 = self._quote(lot, size)
-    at_mark: int256 = convert(size * self._round.mark, int256)
+    at_mark: int256 = convert(size * mark, int256)
     haircut: int256 = convert(quote, int256) - at_mark
     left: Lot = lot
     left.size -= size
@@ -1008,9 +1016,13 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
         extcall clearinghouse.exchange(market, stake.estate, pick.account, size, quote)
     self._lots[market][is_long][self._round.lot] = self._pack(left)
     self._worth[market][is_long] += left.worth - lot.worth
+    rank: uint256 = 0
     if self._round.stage == RANKING:
-        self._round.rank += 1
-    extcall IOrderBook(staticcall clearinghouse.order_book()).void_orders(pick.account)
+        rank = self._round.rank + 1
+        self._round.rank = rank
+    if self._book == empty(address):
+        self._book = staticcall clearinghouse.order_book()
+    extcall IOrderBook(self._book).void_orders(pick.account)
     self._round.taken += size
     if self._previews:
         self._plan.append(
@@ -1019,7 +1031,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
                 size=size,
                 quote=quote,
                 score=pick.score,
-                rank=self._round.rank,
+                rank=rank,
                 haircut=haircut,
                 exact=pick.exact,
             )
@@ -1034,12 +1046,12 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
         size=size,
         quote=quote,
         price=quote * MICRO // size,
-        mark=self._round.mark,
+        mark=mark,
         previous_mark=self._round.previous_mark,
         lot_size=lot.size,
         lot_worth=lot.worth,
         score=pick.score,
-        rank=self._round.rank,
+        rank=rank,
         haircut=haircut,
         exact=pick.exact,
     )
@@ -1369,6 +1381,9 @@ def owner() -> address:
 @pure
 @internal
 def _pack(lot: Lot) -> uint256:
+    # Nothing is kept of a lot that ended.
+    if lot.size == 0 and lot.worth == 0:
+        return 0
     worth: uint256 = convert(convert(lot.worth, bytes32), uint256) & (2**128 - 1)
     return (lot.bankrupt << 192) | (lot.size << 128) | worth
 

@@ -80,7 +80,7 @@ def rounds(
             continue
         snap = crowd.engine.snapshot()
         crowd.configure(engine, score, 0)
-        (account,) = crowd.trade([Row(0, MARKET, bankrupt_long, lots, PRICE, lots * PRICE // 50)])
+        account = _bankrupt(crowd, bankrupt_long, lots)
         crowd.set_mark(mark)
         fills = crowd.liquidate(account, itertools.repeat(256))
         used = [tx.receipt.gas_used or 0 for tx in crowd.txs]
@@ -184,9 +184,18 @@ def _one_population(
 def _small_round(crowd: Crowd, bankrupt_long: bool) -> None:
     """One lot of a bankrupt against the maker, who took the other side."""
     crowd.set_mark(PRICE)
-    (account,) = crowd.trade([Row(0, MARKET, bankrupt_long, 1, PRICE, PRICE // 50)])
+    account = _bankrupt(crowd, bankrupt_long, 1)
     crowd.set_mark(PRICE * 9 // 10 if bankrupt_long else PRICE * 11 // 10)
     crowd.liquidate(account, itertools.repeat(256))
+
+
+def _bankrupt(crowd: Crowd, is_long: bool, lots: int) -> int:
+    """The only account of its owner, at 50 times: its further ones would be looked at first."""
+    account = crowd.venue.open_account(
+        crowd.engine.actor(f"bankrupt {crowd.house.call('account_count')}"), lots * PRICE // 50
+    )
+    crowd.trade([Row(account, MARKET, is_long, lots, PRICE, 0)])
+    return account
 
 
 @click.command()

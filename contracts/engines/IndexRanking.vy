@@ -74,6 +74,8 @@ BUCKET: constant(uint256) = 0
 CELL: constant(uint256) = 1
 # Sets the keys of cells apart from those of bands.
 CELLS: constant(uint256) = 2**32
+# Cell, band and tick of a bucket.
+CODE: constant(uint256) = 2**25 - 1
 
 
 # All that a search computes with.
@@ -281,7 +283,7 @@ def _file(
     if is_single:
         code: uint256 = rank_grid.bucket_of(size, quote, index, cash)
         if code != rank_grid.APART:
-            bucket = ((side << 24) | code) + 1
+            bucket = ((side << 25) | code) + 1
             if node >> 128 == bucket:
                 return
     if node != 0:
@@ -301,7 +303,7 @@ def _file(
         return
     if node != 0:
         self._nodes[account] = 0
-        was: uint256 = ((node >> 128) - 1) >> 24
+        was: uint256 = ((node >> 128) - 1) >> 25
         if (active >> (was >> 1)) & 1 == 1:
             self._join(account, was)
     if (active >> market) & 1 == 1:
@@ -495,7 +497,11 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 top = self._waiting[0]
                 bound = top >> 64
             look = True
+        score: uint256 = 0
         if look and self._hand_count != 0:
+            score = self._hand[0].score
+        # No exact answer below a bound, so no closer look at what is in hand.
+        if score != 0 and (bound == 0 or score > bound or self._opened >= limit):
             best: Candidate = self._hand[0]
             # 2: exactly, 1: within slack.
             proof: uint256 = self._proof(best, bound)
@@ -570,6 +576,12 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 if top < passed:
                     steps += 1
             self._advance(search, top, passed)
+            # Its first account with it: that its bound is too high to hand anyone out is known.
+            account = self._next
+            if account != NOBODY:
+                moved = True
+                steps += 1
+                self._open_next(search, account)
     self._save(search)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
@@ -640,7 +652,7 @@ def _advance(search: Search, top: uint256, passed: uint256):
             band. Its place is taken by what is left of it.
     """
     code: uint256 = top & ID
-    cell: uint256 = (code >> 16) & 255
+    cell: uint256 = (code >> 16) & 511
     if code >> 32 == BUCKET:
         key: uint256 = self._bucket(search, code)
         ticks: uint256 = self._rest[key >> 8] & ~(1 << (key & 255))
@@ -664,7 +676,7 @@ def _advance(search: Search, top: uint256, passed: uint256):
             search,
             cell,
             band,
-            self._ticks[(search.side << 16) | (cell << 8) | band]
+            self._ticks[(search.side << 17) | (cell << 8) | band]
             & (below if search.prices.is_long else ~below),
         )
     )
@@ -677,7 +689,7 @@ def _bucket(search: Search, code: uint256) -> uint256:
     @notice The key of a bucket from what waits. Of equal bounds the higher code is opened first:
             that is the higher tick of longs and, turned round, the lower one of shorts.
     """
-    return (search.side << 24) | ((code & (2**24 - 1)) ^ (0 if search.prices.is_long else 255))
+    return (search.side << 25) | ((code & CODE) ^ (0 if search.prices.is_long else 255))
 
 
 @view
@@ -692,7 +704,7 @@ def _cell_bound(search: Search, cell: uint256, bands: uint256) -> uint256:
     high: uint256 = 0
     low, high = rank_grid.cell_edges(cell)
     bound: uint256 = rank_grid.upper_bound(
-        search.prices, low, high, rank_grid.margin_of(bits.lowest(bands))
+        search.prices, low, high, rank_grid.margin_of(cell, bits.lowest(bands))
     )
     if bound == 0:
         return 0
@@ -709,7 +721,7 @@ def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -
          infinite before): it is the first one, or one next to that point.
     """
     rest: uint256 = ticks
-    margin: int256 = rank_grid.margin_of(band)
+    margin: int256 = rank_grid.margin_of(cell, band)
     turn: uint256 = rank_grid.turning_point(search.prices, margin)
     top: uint256 = 0
     for _: uint256 in range(256):
@@ -740,10 +752,10 @@ def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -
                 rest &= ~(1 << tick)
             else:
                 code: uint256 = self._bucket(search, (cell << 16) | (band << 8) | tick)
-                top = max(top, (bound << 64) | (code & (2**24 - 1)))
+                top = max(top, (bound << 64) | (code & CODE))
         if rest == before:
             break
-    self._rest[(search.side << 16) | (cell << 8) | band] = rest
+    self._rest[(search.side << 17) | (cell << 8) | band] = rest
     return top if rest != 0 else 0
 
 
@@ -796,20 +808,27 @@ def _restart(search: Search):
     self._left_out = empty(Candidate)
     self._wait_count = 0
     self._hand_count = 0
-    cells: uint256 = 0 if self._wide else self._cells[search.side]
-    for _: uint256 in range(256):
-        if cells == 0:
-            break
-        cell: uint256 = bits.lowest(cells)
-        cells &= cells - 1
-        low: uint256 = 0
-        high: uint256 = 0
-        low, high = rank_grid.cell_edges(cell)
-        if low >= search.prices.limit if search.prices.is_long else high <= search.prices.limit:
-            continue
-        bands: uint256 = self._bands[(search.side << 8) | cell]
-        self._rest[cell | CELLS] = bands
-        self._push_waiting(self._cell_bound(search, cell, bands))
+    if self._wide:
+        return
+    for sign: uint256 in range(2):
+        cells: uint256 = self._cells[(search.side << 1) | sign]
+        for _: uint256 in range(256):
+            if cells == 0:
+                break
+            cell: uint256 = (sign << 8) | bits.lowest(cells)
+            cells &= cells - 1
+            low: uint256 = 0
+            high: uint256 = 0
+            low, high = rank_grid.cell_edges(cell)
+            if (
+                low >= search.prices.limit
+                if search.prices.is_long
+                else high <= search.prices.limit
+            ):
+                continue
+            bands: uint256 = self._bands[(search.side << 9) | cell]
+            self._rest[cell | CELLS] = bands
+            self._push_waiting(self._cell_bound(search, cell, bands))
 
 
 @internal
@@ -1122,7 +1141,7 @@ def apart_count(market: uint256, is_long: bool) -> uint256:
 @external
 def bucket_of(account: uint256) -> uint256:
     """
-    @notice Where an account is filed: (market * 2 + side) * 2^24 + cell * 2^16 + band * 2^8 + tick,
+    @notice Where an account is filed: (market * 2 + side) * 2^25 + cell * 2^16 + band * 2^8 + tick,
             plus 1; 0: not in a bucket.
     """
     return self._nodes[account] >> 128

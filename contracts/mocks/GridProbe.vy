@@ -23,7 +23,7 @@ def edges(code: uint256) -> (uint256, uint256, int256):
     low: uint256 = 0
     high: uint256 = 0
     low, high = rank_grid.bucket_edges(code >> 16, (code >> 8) & 255, code & 255)
-    return low, high, rank_grid.margin_of((code >> 8) & 255)
+    return low, high, rank_grid.margin_of(code >> 16, (code >> 8) & 255)
 
 
 @pure
@@ -34,7 +34,7 @@ def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
     """
     cell: uint256 = code >> 16
     band: uint256 = (code >> 8) & 255
-    margin: int256 = rank_grid.margin_of(band)
+    margin: int256 = rank_grid.margin_of(cell, band)
     low: uint256 = 0
     high: uint256 = 0
     low, high = rank_grid.bucket_edges(cell, band, code & 255)
@@ -52,7 +52,7 @@ def best_is_at_an_edge_or_turn(
     @notice Highest bound of all buckets of a band in a cell, and of those where it is looked for:
             the first one, the last one (longs), the two next to the turning point (shorts).
     """
-    margin: int256 = rank_grid.margin_of(band)
+    margin: int256 = rank_grid.margin_of(cell, band)
     start: uint256 = 0
     end: uint256 = 0
     start, end = rank_grid.cell_edges(cell)

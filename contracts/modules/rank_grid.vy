@@ -11,8 +11,10 @@
             p        mark
             p'       mark less the funding index: equity per lot = m * E + s * (p' - E), s = +1 for
                      a long and -1 for a short
-            cell     the first four bits of E (240 of them)
-            band     m from below: 79 of negative m, 177 of others, by the first five bits of m
+            cell     the first four bits of E (240 of them), and above these 8 bits 1 unless m is
+                     negative: so both signs have 256 bands of their own
+            band     m from below: 15 by doubling and 128 equal ones of negative m, 256 of others, by
+                     the first six bits of m
             bucket   a cell's share of up to 256 ticks of E, within a band; finer where m is small
 
         Both are read off the leading bits of a number, so a bucket's edges are exact integers: E in
@@ -49,12 +51,13 @@ RETURN_X_LEVERAGE: constant(uint256) = 2
 SCALE: constant(int256) = 10**9
 # 10^18 in 2^-16.
 ONE_16: constant(uint256) = 10**18 << 16
-# Bands of negative m: 15 by doubling from 1 on, 64 equal ones below 1.
-NEGATIVE: constant(uint256) = 79
-# Least m, -2^15, in 1/65536; the top band's, 4, in 1/4096.
+# Bands of negative m: 15 by doubling from 1 on, 128 equal ones below 1.
+NEGATIVE: constant(uint256) = 143
+# Least m, -2^15, in 1/65536; the top band's, 63/32, in 1/2048.
 MAX_DEBT: constant(int256) = 2**31
-TOP: constant(uint256) = 2**14
-TOP_BAND: constant(uint256) = 255
+TOP: constant(uint256) = 63 << 6
+# In a cell: m is not negative.
+POSITIVE: constant(uint256) = 1 << 8
 MAX_ENTRY: constant(uint256) = 2**32
 
 
@@ -72,7 +75,7 @@ struct Prices:
 @internal
 def bucket_of(size: int256, quote: int256, index: int256, cash: int256) -> uint256:
     """
-    @notice cell * 2^16 + band * 2^8 + tick of a position of `size` signed lots, `quote` and `cash`
+    @notice cell * 2^16 + band * 2^8 + tick (25 bits) of a position of `size` signed lots, `quote` and `cash`
             in micro-USDC, settled at `index`; APART if it is off the grid.
     @dev The ledger's bounds (size < 2^55, quote < 2^79, index < 2^71, cash < 2^127) keep every
          product below 2^200: nothing here can revert.
@@ -95,7 +98,9 @@ def bucket_of(size: int256, quote: int256, index: int256, cash: int256) -> uint2
     cell: uint256 = 0
     shift_: uint256 = 0
     cell, shift_ = self._cell(entry)
-    fine: uint256 = min(self._fineness(band), shift_)
+    if margin >= 0:
+        cell |= POSITIVE
+    fine: uint256 = min(self._fineness(cell, band), shift_)
     tick: uint256 = (entry >> (shift_ - fine)) & ((1 << fine) - 1)
     return (cell << 16) | (band << 8) | tick
 
@@ -106,48 +111,43 @@ def _band(margin: int256) -> uint256:
     if margin < 0:
         debt: uint256 = convert(-margin, uint256)
         if debt <= 65_536:
-            # 1 .. 65536 in steps of 1024: band 78 down to 15.
-            return NEGATIVE - 1 - (debt - 1) // 1_024
+            # 1 .. 65536 in steps of 512: band 142 down to 15.
+            return NEGATIVE - 1 - (debt - 1) // 512
         # (2^16, 2^17] is band 14, and so on down to 0.
         return 14 - (bits.highest(debt - 1) - 16)
-    amount: uint256 = convert(margin, uint256) >> 4
-    if amount >= TOP:
-        return TOP_BAND
-    if amount < 32:
-        return NEGATIVE + amount
-    shift_: uint256 = bits.highest(amount) - 4
-    return NEGATIVE + (shift_ << 4) + (amount >> shift_)
+    amount: uint256 = min(convert(margin, uint256) >> 5, TOP)
+    if amount < 64:
+        return amount
+    shift_: uint256 = bits.highest(amount) - 5
+    return (shift_ << 5) + (amount >> shift_)
 
 
 @pure
 @internal
-def margin_of(band: uint256) -> int256:
+def margin_of(cell: uint256, band: uint256) -> int256:
     """
-    @notice The least m of a band, in 1/65536.
+    @notice The least m of a cell's band, in 1/65536.
     """
+    if cell >= POSITIVE:
+        if band < 64:
+            return convert(band << 5, int256)
+        return convert(((band & 31) | 32) << ((band >> 5) + 4), int256)
     if band < 15:
         return -convert(1 << (31 - band), int256)
-    if band < NEGATIVE:
-        return -convert((NEGATIVE - band) * 1_024, int256)
-    if band == TOP_BAND:
-        return convert(TOP << 4, int256)
-    low: uint256 = band - NEGATIVE
-    if low >= 32:
-        low = ((low & 15) | 16) << ((low >> 4) - 1)
-    return convert(low << 4, int256)
+    return -convert((NEGATIVE - band) * 512, int256)
 
 
 @pure
 @internal
-def _fineness(band: uint256) -> uint256:
+def _fineness(cell: uint256, band: uint256) -> uint256:
     """
-    @notice Bits of E below the cell's: one for each halving of m from 4 on, so that the error of E
+    @notice Bits of E below the cell's: one for each halving of m from 2 on, so that the error of E
             is in proportion to m; at most 8.
     """
-    if band < NEGATIVE:
+    if cell < POSITIVE:
         return 5
-    # Band 79 + 16 j + r holds numbers whose highest bit is j + 3 (j > 0); m = 1 has bit 12.
-    return min(8, 10 - min((band - NEGATIVE) >> 4, 10))
+    # Band 32 j + r holds numbers whose highest bit is j + 4 (j > 0); m = 1 has bit 11.
+    return 8 - (band >> 5)
 
 
 @pure
@@ -168,10 +168,11 @@ def _low(cell: uint256) -> (uint256, uint256):
     """
     @notice The least number of a cell, and how many bits are left.
     """
-    if cell < 16:
-        return cell, 0
-    shift_: uint256 = (cell >> 3) - 1
-    return ((cell & 7) | 8) << shift_, shift_
+    leading: uint256 = cell & (POSITIVE - 1)
+    if leading < 16:
+        return leading, 0
+    shift_: uint256 = (leading >> 3) - 1
+    return ((leading & 7) | 8) << shift_, shift_
 
 
 @pure
@@ -195,7 +196,7 @@ def bucket_edges(cell: uint256, band: uint256, tick: uint256) -> (uint256, uint2
     low: uint256 = 0
     shift_: uint256 = 0
     low, shift_ = self._low(cell)
-    width: uint256 = shift_ - min(self._fineness(band), shift_)
+    width: uint256 = shift_ - min(self._fineness(cell, band), shift_)
     low += tick << width
     return low, low + (1 << width)
 
@@ -212,7 +213,7 @@ def ticks_below(cell: uint256, band: uint256, entry: uint256, from_below: bool) 
     low, shift_ = self._low(cell)
     if entry <= low:
         return 0
-    width: uint256 = shift_ - min(self._fineness(band), shift_)
+    width: uint256 = shift_ - min(self._fineness(cell, band), shift_)
     if from_below:
         return (entry - low + (1 << width) - 1) >> width
     return (entry - low) >> width

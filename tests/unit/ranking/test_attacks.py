@@ -305,9 +305,12 @@ def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) ->
         crowd.configure("index", "hyperliquid_docs", close_rule)
         # With this short from $0.50 the maker is long: nobody is in profit at first.
         crowd.trade([short(10**6, PRICE // 2, 10**6 * PRICE)])
-        longs = [Row(0, X, True, 1, PRICE, PRICE // 50) for _ in range(40)]
         keeper = engine.actor("keeper")
-        opened = crowd.trade(longs)
+        # Of 40 owners: with one for all of them each lot would begin with a cheap look at the others.
+        opened = [
+            crowd.venue.open_account(engine.actor(f"long{i}"), PRICE // 50) for i in range(40)
+        ]
+        crowd.trade([Row(account, X, True, 1, PRICE, 0) for account in opened])
         crowd.set_mark(MARK)
         for account in opened:
             tx = crowd.venue.liquidator.send("liquidate", account, 200, sender=keeper)
