@@ -232,7 +232,7 @@ def _place(
     ).is_coarse(market)
     no_risk: bool = terms.halted or not seat.is_insured or not seat.is_fresh or is_coarse
     # Most orders need not know the position: its word is read only where it matters.
-    if reduce_only or no_risk or is_coarse or seat.is_capped:
+    if reduce_only or no_risk or seat.is_capped:
         closable: uint256 = self._closable(account, market, is_buy)
         if seat.is_capped:
             capped: uint256 = min(asked, closable) if reduce_only else asked

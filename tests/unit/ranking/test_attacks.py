@@ -306,7 +306,7 @@ def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) ->
         # With this short from $0.50 the maker is long: nobody is in profit at first.
         crowd.trade([short(10**6, PRICE // 2, 10**6 * PRICE)])
         keeper = engine.actor("keeper")
-        # Of 40 owners: with one for all of them each lot would begin with a cheap look at the others.
+        # Of 40 owners: with one for all each lot would begin with a cheap look at the others.
         opened = [
             crowd.venue.open_account(engine.actor(f"long{i}"), PRICE // 50) for i in range(40)
         ]
