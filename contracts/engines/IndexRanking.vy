@@ -578,7 +578,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
             self._advance(search, top, passed)
             # Its first account with it: that its bound is too high to hand anyone out is known.
             account = self._next
-            if account != NOBODY:
+            if account != NOBODY and steps < max_steps:
                 moved = True
                 steps += 1
                 self._open_next(search, account)
