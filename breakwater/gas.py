@@ -44,6 +44,7 @@ CODE_LIMIT: Final = 24_576
 GOALS: Final = {
     # Opening on both sides beside seven other positions of each; docs/trading.md counts why.
     "fill 1 maker: opening, fees, 5 tiers, 8 positions": 400_000,
+    "fill 1 maker: adding, fees, 5 tiers, 8 positions, highest tier": 310_000,
     "fill 1 maker": 300_000,
     "place in a used book": 150_000,
     # The first order ever in a span of 1,536 ticks, and of an account: four new words.

@@ -76,5 +76,5 @@ def test_not_beyond_margin_not_for_others_not_at_a_stale_price(
     with refused("deleverager: no lots left"):
         deleverager.take(poor, X, False, 1, sender=loser)
     wait(3_700)
-    with refused("deleverager: margin does not allow it"):
+    with refused("oracle: stale price"):
         deleverager.take(poor, X, True, 1, sender=loser)

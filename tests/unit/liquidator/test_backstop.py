@@ -437,8 +437,10 @@ def test_what_a_settlement_left_below_zero_is_paid_by_insurance() -> None:
     bench.epoch()
     bench.govern("settle_market", 0, bench.ticks(0, "84"))
     tx = wind_up(bench)
-    assert tx.one("WoundUp").equity == -100 * USDC
+    # $100, and funding of the one hour that a price was fresh for: 0.00125% of $9,000.
+    assert tx.one("WoundUp").equity == -100 * USDC - 112_500
     assert (of_tranche(bench), bench.insurance()) == ((0, 0, 0), 0)
+    assert bench.uninsured() == 112_500
 
 
 def test_money_leaves_the_tranche_by_the_vault_or_the_waterfall_alone() -> None:

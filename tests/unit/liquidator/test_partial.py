@@ -94,11 +94,15 @@ def test_large_is_above_the_threshold_and_not_at_it(above: int, first: int) -> N
     assert sold(bench.liquidate("long")) == first
 
 
-@pytest.mark.parametrize(("least", "first"), [(7_760, 2_000), (7_761, SIZE)])
+@pytest.mark.parametrize(("least", "first"), [(776, 200), (777, 1_000)])
 def test_no_dust_is_left(least: int, first: int) -> None:
-    """80 units are worth $7,760: less than the least order may not stay behind."""
-    bench = bench_with_long(market=MarketSpec("100", min_notional=least * 10**6))
-    bench.bid("maker", 0, "100", "97")
+    """8 units are worth $776: less than the least order may not stay behind."""
+    bench = Bench(MarketSpec("100", min_notional=least * 10**6))
+    bench.venue.liquidator.send("set_partial", 500 * 10**6, 30, sender=bench.venue.owner)
+    bench.account("long", "50")
+    bench.account("maker", "100000")
+    bench.hold("long", 0, "10", "100")
+    bench.bid("maker", 0, "10", "97")
     bench.mark({0: "97"})
     assert sold(bench.liquidate("long")) == first
 

@@ -86,6 +86,9 @@ def test_the_average_has_a_weight_of_dt_over_dt_plus_150(
         "impact_ask": ASK,
         "premium": 0,
         "ema": 0,
+        "premium_sum": 0,
+        "seconds": 0,
+        "at": oracle.last_sample(X).at,
     }
     ema = 0
     for seconds in (50, 1, 7, 60, 13):
