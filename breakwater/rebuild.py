@@ -504,8 +504,10 @@ def differences(state: State, venue: Venue) -> list[str]:
             venue.liquidator.call("partial_at", account),
         )
     for queue in state.queues.values():
-        # Linked both ways, the first one to the last: the order in which they are filled.
-        links = zip([queue[-1], *queue], queue, [*queue[1:], 0], strict=False)
+        # Linked both ways, the first one to the last if it is not that itself: the order in which
+        # they are filled.
+        last = queue[-1] if len(queue) > 1 else 0
+        links = zip([last, *queue], queue, [*queue[1:], 0], strict=False)
         for previous, order_id, following in links:
             ours_queued = state.orders[order_id]
             theirs_queued = venue.order_book.call("order", order_id)._asdict()

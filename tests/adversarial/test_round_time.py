@@ -144,11 +144,12 @@ def test_fills_stand_when_time_is_up() -> None:
     bench.account("next", "60")
     bench.trade("next", 0, 1_000, bench.prices[0], against="sink")
     bench.mark({0: "70"})
-    bench.liquidate("next", 192)
-    after = bench.finish(192)
-    bankrupts = [f.bankrupt for t in after for f in t.all("Deleveraged")]
-    assert bankrupts == sorted(bankrupts)
-    assert lot(bench, 1)[0] == bench.ids["next"]
+    opening = bench.liquidate("next", 192)
+    assert opening.one("LotAdded").bankrupt == bench.ids["next"]
+    after = [f for t in (opening, *bench.finish(192)) for f in t.all("Deleveraged")]
+    # In this order, as their accounts were opened.
+    assert [f.bankrupt for f in after] == sorted(f.bankrupt for f in after)
+    assert len({f.round for f in after}) == 1
     bench.check()
 
 
