@@ -14,6 +14,7 @@ from breakwater.scenario import load
 from breakwater.venue import Venue
 from tests.stateful.test_random_crashes import Episode, chain
 from tests.stateful.traders import Report, Traders
+from tests.vectors.bench import Bench, MarketSpec
 
 __all__ = ["chain"]
 
@@ -60,7 +61,7 @@ def test_the_state_after_random_trading_is_in_its_logs(traded: Venue) -> None:
 
 
 def test_the_state_in_the_middle_of_a_crash_is_in_its_logs(chain: tuple[Any, Venue]) -> None:
-    """With rounds that wait and without, with a tranche at work, lots taken and depositors."""
+    """With a tranche at work, lots taken and depositors."""
     engine, venue = chain
     seen = set()
     for seed in range(8):
@@ -69,12 +70,28 @@ def test_the_state_in_the_middle_of_a_crash_is_in_its_logs(chain: tuple[Any, Ven
         episode.run()
         state = rebuilt(venue)
         assert differences(state, venue) == []
-        seen |= {"frozen"} if state.frozen else {"free"}
         seen |= {name for name in ("shares", "uninsured") if getattr(state, name)}
         episode.leave()
         assert differences(rebuilt(venue), venue) == []
         engine.revert(snap)
-    assert seen == {"frozen", "free", "shares", "uninsured"}
+    assert seen == {"shares", "uninsured"}
+
+
+def test_the_state_in_an_open_round_is_in_its_logs() -> None:
+    bench = Bench(MarketSpec("100"))
+    bench.account("bankrupt", "50")
+    bench.hold("bankrupt", 0, "10", "100")
+    for number in range(20):
+        bench.account(f"winner{number}", "1000")
+        bench.hold(f"winner{number}", 0, "-1", "100")
+    bench.mark({0: "80"})
+    bench.liquidate("bankrupt", 1)
+    state = rebuilt(bench.venue)
+    assert state.frozen and bench.busy()
+    assert differences(state, bench.venue) == []
+    bench.finish(1)
+    assert not rebuilt(bench.venue).frozen
+    assert differences(rebuilt(bench.venue), bench.venue) == []
 
 
 def spoilt(state: State) -> dict[str, Any]:
