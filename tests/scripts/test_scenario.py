@@ -73,10 +73,10 @@ def test_list_has_every_scenario(script: ModuleType) -> None:
 def test_show_draws_the_path_and_the_accounts(script: ModuleType) -> None:
     result = run(script, "show", "percolator_flash", "--short")
     assert result.exit_code == 0
-    assert "P, 20 steps" in result.output and "1000 │█" in result.output
-    assert " 600 │" in result.output and "crowd" in result.output
-    # witness: 8 at 1,000 with 1,000 USDC
-    assert re.search(r"witness +1000 +P +8 +1000 +8.0x +875", result.output)
+    assert "BTC, 15 steps" in result.output and "60000 │█" in result.output
+    assert "36000 │" in result.output and "retail" in result.output
+    # witness: 0.1 at 60,000 with 735 USDC, which is 7,350 for each
+    assert re.search(r"witness +735 +BTC +0.1 +60000 +8.2x +52650", result.output)
 
 
 # ---- the schema
