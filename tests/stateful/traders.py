@@ -639,6 +639,7 @@ class Traders:
             self.crash,
             self.backstop,
             self.backstop,
+            *[self.in_parts] * 5,
             self.many_positions,
             self.huge_order,
             self.wrong_market,
@@ -1042,9 +1043,9 @@ class Traders:
         account = self.any_account()
         self._liquidate(account, self.rng.choice([1, 10, 256, 1_000]))
 
-    def _liquidate(self, account: int, steps: int) -> None:
-        """By anyone, for a reward more often than not."""
-        rewarded = self.any_account() if self.rng.random() < 0.7 else 0
+    def _liquidate(self, account: int, steps: int, often: float = 0.7) -> None:
+        """By anyone, for a reward as often as that."""
+        rewarded = self.any_account() if self.rng.random() < often else 0
         self.do("liquidator", "liquidate", self.stranger, account, steps, rewarded)
 
     def fund_tranche(self) -> None:
@@ -1539,6 +1540,39 @@ class Traders:
                 self.refresh()
                 self.do("liquidator", "work_off", self.stranger, market, 64)
                 self.wind_up_tranche()
+        self.prices[market] = before
+        self._after_the_gap(market, usual)
+
+    def in_parts(self) -> None:
+        """A position a little below maintenance, with bids at the mark: a fifth of it is sold, later
+        the rest, for a fee, and a reward if somebody asks for it."""
+        rng, house = self.rng, self.model.clearinghouse
+        market, is_long = rng.randrange(MAIN - 1), rng.random() < 0.5
+        terms = house.terms[market]
+        if self.model.ledger.uninsured or terms.settled:
+            return
+        self.own("set_partial", 100 * USDC, rng.choice([2, 30]))
+        self.own("set_fees", 5_000, rng.choice([0, 500_000]), 333_333)
+        weak = self.open(rng.choice(self.people), 2_000 * USDC, market)
+        lots = self.lots(market, 9_000 * USDC)
+        self.offer(market, not is_long, lots)
+        self.place(weak, market, is_long, lots, self.near(market, 0.01 if is_long else -0.01), 1)
+        size = self.size_of(weak, market)
+        if size == 0:
+            return
+        usual = (terms.taker_fee, terms.maker_fee)
+        self.govern("set_trading_terms", market, *usual, 0, terms.min_notional, terms.cap)
+        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 0)
+        before, margin = self.prices[market], house.margin(weak)
+        left = rng.choice([0.8, 0.9]) * margin.maintenance
+        self.prices[market] = self.mark(market) + (left - margin.equity) / size
+        self.refresh()
+        wide = self.lots(market, 3_000_000 * USDC)
+        edge = 0.001 if is_long else -0.001
+        self.place(self.sweeper, market, not is_long, wide, self.near(market, edge), 1)
+        self.place(self.sweeper, market, is_long, abs(size), self.near(market, edge))
+        for _ in range(3):
+            self._liquidate(weak, 64, 0.4)
         self.prices[market] = before
         self._after_the_gap(market, usual)
 
