@@ -1544,7 +1544,7 @@ class Traders:
         self._after_the_gap(market, usual)
 
     def in_parts(self) -> None:
-        """A position a little below maintenance, with bids at the mark: a fifth of it is sold, later
+        """A position a little below maintenance, with bids at the mark: a fifth of it is sold, then
         the rest, for a fee, and a reward if somebody asks for it."""
         rng, house = self.rng, self.model.clearinghouse
         market, is_long = rng.randrange(MAIN - 1), rng.random() < 0.5
