@@ -639,7 +639,7 @@ class Traders:
             self.crash,
             self.backstop,
             self.backstop,
-            *[self.in_parts] * 5,
+            *[self.in_parts] * 4,
             self.many_positions,
             self.huge_order,
             self.wrong_market,
@@ -666,9 +666,9 @@ class Traders:
     def step(self) -> None:
         """One action, which may be several operations."""
         draw = self.rng.random()
-        if draw < 0.013:
+        if draw < 0.02:
             next(self._episodes)()
-        elif draw < 0.17:
+        elif draw < 0.177:
             next(self._mistakes)()
         else:
             self.rng.choices(self._actions, cum_weights=self._cumulated)[0]()
@@ -1538,7 +1538,8 @@ class Traders:
             if 0 < price < 3 * self.mark(market):
                 self.prices[market] = price
                 self.refresh()
-                self.do("liquidator", "work_off", self.stranger, market, 64)
+                for steps in range(1, 16):
+                    self.do("liquidator", "work_off", self.stranger, market, steps)
                 self.wind_up_tranche()
         self.prices[market] = before
         self._after_the_gap(market, usual)
