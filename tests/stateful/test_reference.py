@@ -16,7 +16,7 @@ from breakwater.model import venue as model
 from tests.stateful.traders import NOT_NEW_OWNER, Report, Traders
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
-OPERATIONS = 202_000 if LONG else 40_000
+OPERATIONS = 250_000 if LONG else 40_000
 WORLD = 2_500
 """Operations on one venue before the next one, with other parameters, begins."""
 LEAST = 100 if LONG else 1
