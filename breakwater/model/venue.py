@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from breakwater.model import waterfall
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -1850,18 +1852,13 @@ class Liquidator(Owned):
         return part
 
     def _borne(self, account: int, market: int, equity: int) -> int:
-        """What a leg has to lose: all of the equity; of a deficit its part by unrealised loss, or
-        by notional if no leg has one, truncated."""
-        if equity >= 0:
-            return equity
-        losses, notionals = {}, {}
+        """What a leg has to lose: all of the equity, or of a deficit its part as in a wind-up."""
+        legs = []
         for leg in self.venue.ledger.accounts[account].markets:
             position = self.venue.ledger.positions[account, leg]
             mark = self.venue.clearinghouse.read(leg).mark
-            losses[leg] = max(-(position.size * mark + position.quote), 0)
-            notionals[leg] = abs(position.size) * mark
-        weights = losses if any(losses.values()) else notionals
-        return -(-equity * weights[market] // sum(weights.values()))
+            legs.append(waterfall.Leg(leg, position.size, position.quote, mark))
+        return waterfall.borne(equity, legs, market)
 
     def _sell(
         self, account: int, market: int, equity: int, max_steps: int, whole: bool

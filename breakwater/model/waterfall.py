@@ -226,10 +226,16 @@ def borne(equity: int, legs: Sequence[Leg], market: int) -> int:
     """What one leg has to lose: all of the equity, or of a deficit its part as in a wind-up."""
     if equity >= 0:
         return equity
-    weights = {leg.market: leg.loss for leg in legs}
-    if not any(weights.values()):
-        weights = {leg.market: leg.notional for leg in legs}
-    return truncated(equity * weights[market], sum(weights.values()))
+    weights = _weights(legs)
+    ours = sum(w for leg, w in zip(legs, weights, strict=True) if leg.market == market)
+    return truncated(equity * ours, sum(weights))
+
+
+def _weights(legs: Sequence[Leg]) -> list[int]:
+    """What each leg's share is in proportion to: its unrealised loss, or its notional if none has
+    one."""
+    losses = [leg.loss for leg in legs]
+    return losses if any(losses) else [leg.notional for leg in legs]
 
 
 def wind_up(equity: int, legs: Sequence[Leg]) -> tuple[list[Parting], int]:
@@ -238,9 +244,7 @@ def wind_up(equity: int, legs: Sequence[Leg]) -> tuple[list[Parting], int]:
     By unrealised loss, by notional if there is none; each share truncated toward zero, the last
     leg with a weight taking the remainder. What a leg cannot carry goes to the others in order.
     """
-    weights = [leg.loss for leg in legs]
-    if not any(weights):
-        weights = [leg.notional for leg in legs]
+    weights = _weights(legs)
     total = sum(weights)
     shares = [truncated(equity * weight, total) for weight in weights] if total else []
     if shares:
