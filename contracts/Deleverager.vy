@@ -215,7 +215,7 @@ event LotSettled:
     uninsured: uint256
 
 
-# Lots of an estate that an account took at the mark.
+# Lots of an estate that an account took, at this mark or at the oracle price if that was worse for it.
 event LotsTaken:
     account: indexed(uint256)
     market: indexed(uint256)
@@ -225,8 +225,9 @@ event LotsTaken:
 
 
 # Of lots, `needed` were there, `taken` by winners, `netted` against the other estate. `overshoot` is
-# the sum over the bankrupts whose turn ended, `absolute_overshoot` of its absolute values. `unserved` lots of bankrupts did
-# not have their turn: the price was lost or time is up. `is_complete`: no engine left anybody out.
+# the sum over the bankrupts whose turn ended, `absolute_overshoot` of its absolute values. `unserved`
+# lots of bankrupts did not have their turn: the price was lost or time is up. `is_complete`: no engine
+# left anybody out.
 event RoundClosed:
     round: indexed(uint256)
     market: indexed(uint256)
