@@ -7,7 +7,7 @@ import pytest
 from breakwater.contract import Tx
 from breakwater.engine.base import Reverted
 from breakwater.model import adl
-from tests.vectors.bench import POST_ONLY, Bench, MarketSpec
+from tests.vectors.bench import POST_ONLY, Bench, MarketSpec, bench_with_untaken_lots
 
 TTL = 3_600
 ROUND_OPEN = 2**9
@@ -200,13 +200,7 @@ def test_an_engine_that_stops_holds_no_market_for_longer() -> None:
 def test_retries_keep_no_market_frozen_for_more_than_half_of_the_time() -> None:
     """Somebody retries lots that nobody takes with one step, whenever it may, and nobody else
     works."""
-    bench = Bench(MarketSpec("100"))
-    bench.account("bankrupt", "50")
-    bench.hold("bankrupt", 0, "10", "100")
-    bench.mark({0: "90"})
-    bench.account("sink", "1000000")
-    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
-    bench.liquidate("bankrupt")
+    bench = bench_with_untaken_lots()
     frozen = free = 0
     for _ in range(50):
         bench.engine.wait(299)

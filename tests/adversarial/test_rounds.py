@@ -7,7 +7,7 @@ import pytest
 from breakwater.contract import Tx
 from breakwater.engine.base import Reverted
 from breakwater.model import adl
-from tests.vectors.bench import Bench, MarketSpec
+from tests.vectors.bench import Bench, MarketSpec, bench_with_untaken_lots
 
 
 def _crowd(winners: int, **config: object) -> Bench:
@@ -180,13 +180,7 @@ def test_lots_without_a_winner_wait_for_the_next_epoch() -> None:
 
 
 def test_gain_of_an_estate_repays_uninsured_loss() -> None:
-    bench = Bench(MarketSpec("100"))
-    bench.account("bankrupt", "50")
-    bench.hold("bankrupt", 0, "10", "100")
-    bench.mark({0: "90"})
-    bench.account("sink", "1000000")
-    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
-    bench.liquidate("bankrupt")
+    bench = bench_with_untaken_lots()
     assert bench.uninsured() == 50 * 10**6
     bench.mark({0: "98"})
     bench.retry(0, True)
@@ -199,13 +193,7 @@ def test_gain_of_an_estate_repays_uninsured_loss() -> None:
 def test_retry_cannot_hold_a_market_within_an_epoch() -> None:
     """Who opens a round by `retry` does the first of its work. With one step it stays open until
     somebody's next bounded call, an order for one; it cannot be repeated in the same epoch."""
-    bench = Bench(MarketSpec("100"))
-    bench.account("bankrupt", "50")
-    bench.hold("bankrupt", 0, "10", "100")
-    bench.mark({0: "90"})
-    bench.account("sink", "1000000")
-    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
-    bench.liquidate("bankrupt")
+    bench = bench_with_untaken_lots()
     bench.epoch()
     bench.retry(0, True, 1)
     assert bench.busy()
@@ -222,13 +210,7 @@ def test_retry_cannot_hold_a_market_within_an_epoch() -> None:
 
 def test_retry_needs_a_fresh_price() -> None:
     """Nobody freezes a market whose round could not go on."""
-    bench = Bench(MarketSpec("100"))
-    bench.account("bankrupt", "50")
-    bench.hold("bankrupt", 0, "10", "100")
-    bench.mark({0: "90"})
-    bench.account("sink", "1000000")
-    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
-    bench.liquidate("bankrupt")
+    bench = bench_with_untaken_lots()
     bench.epoch()
     bench.engine.wait(3_700)
     with pytest.raises(Reverted, match="oracle: stale price"):
@@ -239,13 +221,7 @@ def test_retry_needs_a_fresh_price() -> None:
 def test_round_that_outlives_its_epoch_cannot_be_repeated_at_once() -> None:
     """A round opened in epoch n and closed in epoch n + 1 has been tried in n + 1 as well: else a
     market could be held frozen without a pause."""
-    bench = Bench(MarketSpec("100"))
-    bench.account("bankrupt", "50")
-    bench.hold("bankrupt", 0, "10", "100")
-    bench.mark({0: "90"})
-    bench.account("sink", "1000000")
-    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
-    bench.liquidate("bankrupt")
+    bench = bench_with_untaken_lots()
     bench.epoch()
     bench.retry(0, True, 1)
     assert bench.busy()

@@ -1507,18 +1507,10 @@ class Traders:
         self.own("set_backstop_limit", market, 10**6 * USDC)
         weak = self.open(rng.choice(self.people), 2_000 * USDC, market)
         lots = self.lots(market, rng.choice([7_000, 9_000]) * USDC)
-        self.offer(market, not is_long, lots)
-        self.place(weak, market, is_long, lots, self.near(market, 0.01 if is_long else -0.01), 1)
-        size = self.size_of(weak, market)
+        before, usual = self.prices[market], (terms.taker_fee, terms.maker_fee)
+        size = self._weaken(weak, market, is_long, lots, [0, 0.3, 0.6])
         if size == 0:
             return
-        usual = (terms.taker_fee, terms.maker_fee)
-        self.govern("set_trading_terms", market, *usual, 0, terms.min_notional, terms.cap)
-        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 0)
-        before, margin = self.prices[market], house.margin(weak)
-        left = rng.choice([0, 0.3, 0.6]) * margin.maintenance
-        self.prices[market] = self.mark(market) + (left - margin.equity) / size
-        self.refresh()
         for _ in range(3):
             wide = self.lots(market, 3_000_000 * USDC)
             limit = self.near(market, -0.04 if is_long else 0.04)
@@ -1556,18 +1548,10 @@ class Traders:
         self.own("set_fees", 5_000, rng.choice([0, 500_000]), 333_333)
         weak = self.open(rng.choice(self.people), 2_000 * USDC, market)
         lots = self.lots(market, 9_000 * USDC)
-        self.offer(market, not is_long, lots)
-        self.place(weak, market, is_long, lots, self.near(market, 0.01 if is_long else -0.01), 1)
-        size = self.size_of(weak, market)
+        before, usual = self.prices[market], (terms.taker_fee, terms.maker_fee)
+        size = self._weaken(weak, market, is_long, lots, [0.8, 0.9])
         if size == 0:
             return
-        usual = (terms.taker_fee, terms.maker_fee)
-        self.govern("set_trading_terms", market, *usual, 0, terms.min_notional, terms.cap)
-        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 0)
-        before, margin = self.prices[market], house.margin(weak)
-        left = rng.choice([0.8, 0.9]) * margin.maintenance
-        self.prices[market] = self.mark(market) + (left - margin.equity) / size
-        self.refresh()
         wide = self.lots(market, 3_000_000 * USDC)
         edge = 0.001 if is_long else -0.001
         self.place(self.sweeper, market, not is_long, wide, self.near(market, edge), 1)
@@ -1576,6 +1560,27 @@ class Traders:
             self._liquidate(weak, 64, 0.4)
         self.prices[market] = before
         self._after_the_gap(market, usual)
+
+    def _weaken(
+        self, account: int, market: int, is_long: bool, lots: int, shares: Sequence[float]
+    ) -> int:
+        """Opens a position, and moves the price (no band, no step limit) to where one of these
+        shares of its maintenance margin is left. Its size, signed lots; 0: nobody traded."""
+        house = self.model.clearinghouse
+        terms = house.terms[market]
+        self.offer(market, not is_long, lots)
+        self.place(account, market, is_long, lots, self.near(market, 0.01 if is_long else -0.01), 1)
+        size = self.size_of(account, market)
+        if size == 0:
+            return 0
+        usual = (terms.taker_fee, terms.maker_fee)
+        self.govern("set_trading_terms", market, *usual, 0, terms.min_notional, terms.cap)
+        self.do("oracle", "set_parameters", self.owner, 3, self.stale_after, 0)
+        margin = house.margin(account)
+        left = self.rng.choice(shares) * margin.maintenance
+        self.prices[market] = self.mark(market) + (left - margin.equity) / size
+        self.refresh()
+        return size
 
     def _painful_price(self, market: int) -> float:
         """A price at which one of the accounts that are closest to it would be left with part of

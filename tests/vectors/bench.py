@@ -311,3 +311,16 @@ class Bench:
                 )
             )  # fmt: skip
         return out
+
+
+def bench_with_untaken_lots() -> Bench:
+    """Lots that found no winner: 10 long from $100 with $50, wound up at $90, where the only short
+    stands at its entry. Nothing insures the $50."""
+    bench = Bench(MarketSpec("100"))
+    bench.account("bankrupt", "50")
+    bench.hold("bankrupt", 0, "10", "100")
+    bench.mark({0: "90"})
+    bench.account("sink", "1000000")
+    bench.trade("counterparty", 0, 1_000, bench.prices[0], against="sink")
+    bench.liquidate("bankrupt")
+    return bench
