@@ -33,7 +33,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TIMEOUT = 300
-"""Seconds for one compilation or one run of tests."""
+"""Seconds for one compilation or one test, and for every further one of a run."""
 
 PASSED, FAILED = 0, 1
 """What pytest returns; anything else is neither, and proves nothing."""
@@ -95,7 +95,7 @@ def copy_of_the_project() -> Iterator[Path]:
         yield place
 
 
-def run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(place: Path, *command: str, timeout: int = TIMEOUT) -> subprocess.CompletedProcess[str]:
     """A command in the copy, which shadows this checkout for Python."""
     beside = os.path.dirname(sys.executable)
     environment = {
@@ -113,13 +113,14 @@ def run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
     )
 
 
 def pytest(place: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
     options = ("-x", "-q", "-rf", "--no-header", "--tb=line", "-p", "no:cacheprovider")
-    return run(place, sys.executable, "-m", "pytest", *options, *tests)
+    command = (sys.executable, "-m", "pytest", *options, *tests)
+    return run(place, *command, timeout=TIMEOUT * len(tests))
 
 
 def prepare(place: Path) -> str:
@@ -192,7 +193,11 @@ def main() -> int:
     with ThreadPoolExecutor(max(1, options.processes)) as pool:
         baseline = pool.submit(try_baseline, mutants)
         verdicts = [pool.submit(try_mutant, mutant) for mutant in mutants]
-        if problem := baseline.result():
+        try:
+            problem = baseline.result()
+        except subprocess.TimeoutExpired as error:
+            problem = f"they took more than {error.timeout} seconds"
+        if problem:
             pool.shutdown(cancel_futures=True)
             print(f"mutants: without any patch, the tests fail: {problem}", file=sys.stderr)
             return 1
