@@ -14,7 +14,7 @@ from pathlib import Path
 def clear(folder: Path) -> None:
     """Removes what an earlier run of the same name left, so that nothing of it is taken for this
     one's."""
-    for name in ("result.json", "report.html", "events.parquet", "events.csv"):
+    for name in ("result.json", "report.html", "events.parquet", "events.csv", "venue.json"):
         (folder / name).unlink(missing_ok=True)
     for name in ("money", "open-interest", "waterfall", "haircuts", "price-*"):
         for picture in folder.glob(f"{name}.png"):
