@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +245,23 @@ def test_the_command_proves_one_account_from_a_file(command: Any, table: Path) -
     table.write_text(text.replace('""rank"":""3""', '""rank"":""2""'))
     done = command(table)
     assert done.exit_code == 1 and "the rank is 2, it was number 3" in done.output
+
+
+def test_the_page_shows_what_the_command_prints(command: Any, table: Path) -> None:
+    text = (ROOT / "docs" / "audit.md").read_text()
+    blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    printed = [command(table).output, command(table, "--account", "10").output]
+    assert len(blocks) == len(printed)
+    for block, output in zip(blocks, printed, strict=True):
+        there = {line.rstrip() for line in output.splitlines()}
+        assert [line for line in block.splitlines() if line.rstrip() not in there] == []
+    said = command(table, "--score", "binance").output
+    assert "4 of 4 fills wrong by binance, from 506 logs" in said
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    out = StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(program.replace("out/atom_flash/events.csv", str(table)), {})
+    assert len(out.getvalue().splitlines()) == 4 and "False" not in out.getvalue()
 
 
 def test_the_command_says_what_it_needs(command: Any, table: Path, tmp_path: Path) -> None:
