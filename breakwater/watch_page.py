@@ -137,7 +137,7 @@ _RULES: Final = """
 .book{background:var(--card);border-radius:8px;padding:.7rem .8rem}
 .book h3{margin:0 0 .2rem;font-size:1.05rem}
 .book h3 .tag,.weak .tag{color:var(--bad);font-size:.8rem;font-weight:500;margin-left:.5rem}
-.book dl{display:grid;grid-template-columns:auto 1fr auto 1fr;gap:.1rem .6rem;margin:.3rem 0 .6rem;
+.book dl{display:grid;grid-template-columns:auto 1fr;gap:.1rem .6rem;margin:.3rem 0 .6rem;
 font-size:.86rem}
 .book dt{color:var(--muted)}.book dd{margin:0;text-align:right}
 .level{display:grid;grid-template-columns:1fr 1fr;position:relative;font-size:.88rem;

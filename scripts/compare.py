@@ -105,7 +105,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     from breakwater.report.compare import label
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="USDC; shares as fractions")
-    table.add_column("policy", overflow="fold")
+    table.add_column("policy", overflow="fold", min_width=24)
     for _, words in SHOWN:
         table.add_column(words, justify="right", overflow="fold")
     for row in rows:
@@ -151,7 +151,7 @@ def cli(
     clear(folder)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = Console(highlight=False, width=140)
     try:
         chosen = compare.policies(scores, allocations, closes, engines)
         done = []

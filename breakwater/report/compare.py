@@ -76,7 +76,7 @@ def of_rows(
         section(
             "fair",
             "Is the comparison fair?",
-            "<p>Each policy ran on a fresh chain after the same set-up. All accounts, positions, "
+            "<p>Each policy began in the state that one set-up left. All accounts, positions, "
             "orders, prices and money at the start of the path hash to the same value: "
             f"<code>{escape(str(ran[0][1]['start_state']) if ran else '-')}</code>.</p>",
         )

@@ -168,7 +168,8 @@ background:var(--paper)}}
 @media print{body{font-size:10.5pt}main{max-width:none;padding:0}
 h2,figure,tr,.tiles li{break-inside:avoid}h2{break-after:avoid}
 .scroll{overflow:visible;background:none}table{font-size:7.5pt}table.wide{font-size:5.4pt}
-th,td,td.w,td.w:last-child,.policies td.w:first-child{white-space:normal;padding:1.5pt 3pt;
-min-width:0;overflow-wrap:anywhere}
+.grid table{font-size:6.2pt}
+th,td,td.w,td.w:last-child,.policies td.w:first-child{padding:1.5pt 3pt;min-width:0}
+td.w,th,table.wide td{white-space:normal}td.w,table.wide td,table.wide th{overflow-wrap:anywhere}
 .grid{grid-template-columns:1fr 1fr}.tiles li{border:1px solid var(--grid)}}
 """.replace("\n", "")

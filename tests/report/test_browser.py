@@ -213,6 +213,10 @@ def test_it_prints(tab: Tab, report: tuple[Path, dict[str, Any]]) -> None:
     assert len(printed) > 20_000
     tab.do("Emulation.setEmulatedMedia", media="print")
     assert _luminance(tab.value("getComputedStyle(document.body).color")) < 60
+    # On A4 (794 pixels at 96 dpi, margins not counted) no table is wider than the paper.
+    tab.open(report[0], 794)
+    tab.do("Emulation.setEmulatedMedia", media="print")
+    assert tab.value("document.documentElement.scrollWidth") <= 794
     tab.do("Emulation.setEmulatedMedia", media="")
 
 
