@@ -21,6 +21,10 @@ from breakwater.story import score_text
 from breakwater.venue import CLOSE_RULES
 
 
+class AuditError(Exception):
+    """There is no verdict, because the logs are not whole; the message says where that shows."""
+
+
 @dataclass(frozen=True)
 class Place:
     """One eligible account just before a fill: score in 10^-18, money in micro-USDC, lots."""
@@ -61,7 +65,8 @@ def judge(
     """A verdict on every fill, in order. `events` are all of the venue's, from its first log on.
 
     `planners`: addresses of ranking engines that are no queue, but share by weight; of their fills
-    the amounts are judged and not the order.
+    the amounts are judged and not the order. Raises AuditError if logs are missing so that the rest
+    makes no sense; what is missing otherwise makes verdicts wrong.
     """
     sharing = {address.lower() for address in planners}
     starts = _starts(events)
@@ -70,19 +75,29 @@ def judge(
     # Who was closed in the turn of this lot, and its last rank.
     served: list[int] = []
     rank = 0
-    for at, event in enumerate(events):
-        if at in starts:
-            receipt = events[starts[at]]
-            rank = rank + 1 if receipt.rank else rank
-            shared = str(replay.state.parameters.get(("deleverager", "engine"))).lower() in sharing
-            verdicts.append(_verdict(replay, receipt, score, tuple(served), rank, shared))
-            if receipt.rank:
-                served.append(receipt.winner)
-        if event.name in ("LotSettled", "RoundClosed", "RoundOpened"):
-            served = []
-        if event.name == "RoundOpened":
-            rank = 0
-        replay.play(event)
+    at, event = 0, None
+    try:
+        for at, event in enumerate(events):
+            if at in starts:
+                receipt = events[starts[at]]
+                rank = rank + 1 if receipt.rank else rank
+                shared = (
+                    str(replay.state.parameters.get(("deleverager", "engine"))).lower() in sharing
+                )
+                verdicts.append(_verdict(replay, receipt, score, tuple(served), rank, shared))
+                if receipt.rank:
+                    served.append(receipt.winner)
+            if event.name in ("LotSettled", "RoundClosed", "RoundOpened"):
+                served = []
+            if event.name == "RoundOpened":
+                rank = 0
+            replay.play(event)
+    except (KeyError, StopIteration) as error:
+        where = f"{event.contract}.{event.name}" if event is not None else "the first"
+        raise AuditError(
+            f"the logs are not whole: number {at} ({where}) speaks of what no log before it made "
+            f"({error})"
+        ) from None
     return verdicts
 
 
@@ -94,12 +109,16 @@ def _starts(events: Sequence[Event]) -> dict[int, int]:
         if event.name != "Deleveraged":
             continue
         begin = at
-        while not (
+        while begin and not (
             events[begin].name == "PositionChanged" and events[begin].account == event.winner
         ):
             begin -= 1
         # What belongs to the same fill and was logged before: the estate's change, settled funding.
-        while events[begin - 1].name in ("PositionChanged", "FundingSettled", "NonceRaised"):
+        while begin and events[begin - 1].name in (
+            "PositionChanged",
+            "FundingSettled",
+            "NonceRaised",
+        ):
             begin -= 1
         out[begin] = at
     return out

@@ -83,7 +83,10 @@ def cli(run: str | None, account: int | None, score: str | None, rpc: str, venue
             f"the run ranked by {rule}, whose formula is in its own contract and not in the logs. "
             f"To compare it with a known one: --score {' or '.join(SCORES)}"
         )
-    verdicts = audit.judge(found.events, rule, found.planners)  # type: ignore[arg-type]
+    try:
+        verdicts = audit.judge(found.events, rule, found.planners)  # type: ignore[arg-type]
+    except audit.AuditError as error:
+        raise click.ClickException(str(error)) from None
     shown = [one for one in verdicts if account in (None, one.receipt.winner)]
     if account is not None and not shown:
         raise click.ClickException(

@@ -181,6 +181,22 @@ def test_a_log_that_is_kept_back_is_missed(crashed: Any) -> None:
     assert f"account {winner} was not eligible" in judged[-1].faults
 
 
+@pytest.mark.parametrize("name", ["AccountOpened", "PolicySet"])
+def test_logs_that_make_no_sense_are_said_not_to_be_whole(crashed: Any, name: str) -> None:
+    events = [event for event in logged(crashed("atom_flash")[0]) if event.name != name]
+    with pytest.raises(audit.AuditError, match="the logs are not whole: number"):
+        audit.judge(events)
+
+
+def test_a_receipt_without_its_exchange_gets_no_verdict(crashed: Any) -> None:
+    events = logged(crashed("atom_flash")[0])
+    last = max(i for i, e in enumerate(events) if e.name == "Deleveraged")
+    winner = events[last].winner
+    kept = [e for e in events if not (e.name == "PositionChanged" and e.account == winner)]
+    with pytest.raises(audit.AuditError, match="not whole"):
+        audit.judge(kept)
+
+
 def test_a_venue_that_ranks_by_another_rule_is_found_out(tmp_path: Path) -> None:
     score = tmp_path / "ByEquity.vy"
     score.write_text(OTHER_RULE)
