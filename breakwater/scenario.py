@@ -599,7 +599,9 @@ class Scenario(Part):
     markets: dict[Symbol, Market] = Field(
         min_length=1, max_length=64, description="markets by name"
     )
-    accounts: list[ScenarioAccount] = Field(min_length=1, description="traders")
+    accounts: list[ScenarioAccount] = Field(
+        default_factory=list, description="traders; may be left out where there are populations"
+    )
     populations: list[Population] = Field(
         default_factory=list, description="accounts drawn from the seed"
     )
@@ -1036,6 +1038,8 @@ class _Meaning:
             else:
                 self._steps(symbol, market)
         before = len(self.doc.problems)
+        if not self._list("accounts") and not self._list("populations"):
+            self.doc.add(("accounts",), "nobody", "at least one account, or populations")
         for index, account in self.accounts:
             self._account(index, account)
         for index, crowd in self.crowds:

@@ -579,6 +579,16 @@ def load(engine: Engine, addresses: str | Path) -> Venue:
         raise TradeError(f"{addresses} is not a file of addresses: {error}") from None
 
 
+def account_names(addresses: str | Path) -> dict[int, str]:
+    """Names of accounts by id, where the file has them: a crash writes those of its scenario."""
+    try:
+        named = json.loads(Path(addresses).read_text()).get("accounts", {})
+        return {int(account): str(name) for name, account in named.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        # `load` says what is wrong with it.
+        return {}
+
+
 def _money(amount: str) -> int:
     micro = units.usdc(amount)
     if micro <= 0:

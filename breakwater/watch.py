@@ -1,7 +1,8 @@
 """A live view of a venue on a running node: prices and book, accounts with health and lights,
-vault, rounds, and what just happened.
+vault, rounds, receipts, and what just happened.
 
-Owns the reading of one view and how it looks in a terminal. It only reads, each view at one block,
+Owns the reading of one view and how it looks in a terminal; in a browser it looks as
+`breakwater.watch_page` says. It only reads, each view at one block,
 so what stands beside each other was true at the same time. A node that goes away is waited for; a
 chain that was turned back or replaced is noticed and read from its beginning.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,12 +27,13 @@ from breakwater.engine.base import EngineError, Reverted
 from breakwater.engine.read import NodeAwayError, ReadEngine
 from breakwater.report.record import LIGHTS, light
 from breakwater.risk import known_accounts, ranking
-from breakwater.story import Storyteller
-from breakwater.venue import VAULT_ACCOUNT, Venue
+from breakwater.story import Storyteller, score_text
+from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue
 
 LEVELS: Final = 5
 ACCOUNTS_SHOWN: Final = 20
 NEWS_SHOWN: Final = 10
+RECEIPTS_SHOWN: Final = 10
 LIGHTS_UP_TO: Final = 300
 """Accounts up to which lights are worked out in every view: each costs a call of the node."""
 
@@ -83,6 +85,39 @@ class AccountView:
 
 
 @dataclass(frozen=True)
+class RoundView:
+    """The open round: lots of whose bankrupts (`side`), how many are taken; units of the asset."""
+
+    number: int
+    market: str
+    side: str
+    taken: str
+    needed: str
+
+    def __str__(self) -> str:
+        return (
+            f"round {self.number}: {self.taken} of {self.needed} {self.market} of bankrupt "
+            f"{self.side}s taken"
+        )
+
+
+@dataclass(frozen=True)
+class ReceiptView:
+    """One ADL fill, as its event says: size in units of the asset, mark and haircut in USDC."""
+
+    round: int
+    rank: int
+    exact: bool
+    winner: str
+    bankrupt: str
+    market: str
+    size: str
+    mark: str
+    score: str
+    haircut: str
+
+
+@dataclass(frozen=True)
 class View:
     """The venue at one block."""
 
@@ -95,18 +130,23 @@ class View:
     held: str
     vault: str
     uninsured: str
-    round: str | None
+    tranche: str
+    round: RoundView | None
     waiting: bool
     news: tuple[str, ...]
+    receipts: tuple[ReceiptView, ...]
 
 
 @dataclass
 class Watcher:
-    """Looks at a venue on the node that its handles read from."""
+    """Looks at a venue on the node that its handles read from. `names` are of accounts by id."""
 
     engine: ReadEngine
     venue: Venue
+    names: Mapping[int, str] = field(default_factory=dict)
+    levels: int = LEVELS
     news: deque[str] = field(default_factory=lambda: deque(maxlen=NEWS_SHOWN))
+    receipts: deque[ReceiptView] = field(default_factory=lambda: deque(maxlen=RECEIPTS_SHOWN))
 
     def __post_init__(self) -> None:
         self._seen = -1
@@ -131,6 +171,7 @@ class Watcher:
         ):
             self._seen = -1
             self.news.clear()
+            self.receipts.clear()
         house = self.venue.clearinghouse
         self._units = [
             MarketUnits(found.symbol, found.size_decimals)
@@ -152,16 +193,18 @@ class Watcher:
             held=units.format_usdc(house.call("held")),
             vault=units.format_usdc(house.call("cash", VAULT_ACCOUNT)),
             uninsured=units.format_usdc(house.call("uninsured")),
+            tranche=units.format_usdc(house.call("cash", TRANCHE_ACCOUNT)),
             round=self._round(),
             waiting=self.venue.deleverager.call("is_busy"),
             news=tuple(self.news),
+            receipts=tuple(self.receipts),
         )
         # Only now: a node that went away in the middle is asked again from here.
         self._seen, self._seen_hash = block, self.engine.hash_of(block)
         return view
 
     def _own_names(self) -> dict[int, str]:
-        names = {VAULT_ACCOUNT: "vault"}
+        names = {**self.names, VAULT_ACCOUNT: "vault", TRANCHE_ACCOUNT: "tranche"}
         for market, unit in enumerate(self._units):
             for is_long in (True, False):
                 estate = self.venue.clearinghouse.call("estate", market, is_long)
@@ -173,6 +216,25 @@ class Watcher:
         logs = self.engine.logs_between(decoder.addresses, self._seen + 1, block)
         told: list[Event] = list(decoder.iterate(logs))
         self.news.extend(Storyteller(self._units, self._names).tell(told))
+        self.receipts.extend(self._receipt(event) for event in told if event.name == "Deleveraged")
+
+    def _receipt(self, event: Event) -> ReceiptView:
+        unit = self._units[event.market]
+        return ReceiptView(
+            round=event.round,
+            rank=event.rank,
+            exact=event.exact,
+            winner=self._who(event.winner),
+            bankrupt=self._who(event.bankrupt),
+            market=unit.symbol,
+            size=unit.format_lots(event.size),
+            mark=unit.format_ticks(event.mark),
+            score=score_text(event.score),
+            haircut=units.format_usdc(event.haircut),
+        )
+
+    def _who(self, account: int) -> str:
+        return f"{account} {self._names.get(account, '')}".strip()
 
     def _market(self, market: int) -> MarketView:
         unit = self._units[market]
@@ -180,7 +242,7 @@ class Watcher:
         house = self.venue.clearinghouse
 
         def side(is_buy: bool) -> tuple[tuple[str, str], ...]:
-            found = self.venue.order_book.call("depth", market, is_buy, LEVELS)
+            found = self.venue.order_book.call("depth", market, is_buy, self.levels)
             return tuple((unit.format_ticks(x.price), unit.format_lots(x.size)) for x in found)
 
         return MarketView(
@@ -239,16 +301,38 @@ class Watcher:
             lights=lights,
         )
 
-    def _round(self) -> str | None:
+    def _round(self) -> RoundView | None:
         found = self.venue.deleverager.call("round")
         if not found.id:
             return None
         unit = self._units[found.market]
-        side = "longs" if found.is_long else "shorts"
-        return (
-            f"round {found.id}: {unit.format_lots(found.taken)} of "
-            f"{unit.format_lots(found.needed)} {unit.symbol} of bankrupt {side} taken"
+        return RoundView(
+            number=found.id,
+            market=unit.symbol,
+            side="long" if found.is_long else "short",
+            taken=unit.format_lots(found.taken),
+            needed=unit.format_lots(found.needed),
         )
+
+
+def views(
+    watcher: Watcher, every: float, go_on: Callable[[], bool] = lambda: True
+) -> Iterator[tuple[View | None, str]]:
+    """The newest view and a note, every so many seconds. While the node is away the last view
+    stays, with a note that says so; None where there is no venue to be seen."""
+    view: View | None = None
+    while go_on():
+        note = ""
+        try:
+            if watcher.is_new() or view is None:
+                view = watcher.look()
+        except NodeAwayError as error:
+            note = f"{error}; trying again every {every:g} s"
+        except (EngineError, ContractError, Reverted) as error:
+            # A chain that was replaced, also in the middle of a look.
+            note, view = str(error), None
+        yield view, note
+        time.sleep(every)
 
 
 # ---------------------------------------------------------------- how it looks
@@ -264,10 +348,17 @@ def render(view: View, note: str = "") -> Group:
     parts: list[RenderableType] = [head]
     if note:
         parts.append(Text(note, style="bold yellow"))
-    parts += [money, Text(view.round or ("a round waits" if view.waiting else "no ADL round"))]
+    parts += [money, Text(doing(view))]
     parts += [_markets(view), _accounts(view)]
     parts += [Text(f"· {sentence}", style="dim") for sentence in view.news]
     return Group(*parts)
+
+
+def doing(view: View) -> str:
+    """What ADL is about, in a few words."""
+    if view.round is not None:
+        return str(view.round)
+    return "a round waits: anyone may call advance" if view.waiting else "no ADL round"
 
 
 def _markets(view: View) -> Table:
@@ -317,20 +408,7 @@ def run(
     every: float,
     go_on: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Shows the venue until interrupted, a new view for each new block. While the node is away the
-    last view stays, with a line that says so."""
-    view: View | None = None
+    """Shows the venue in the terminal until interrupted."""
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while go_on():
-            note = ""
-            try:
-                if watcher.is_new() or view is None:
-                    view = watcher.look()
-            except NodeAwayError as error:
-                note = f"{error}; trying again every {every:g} s"
-            except (EngineError, ContractError, Reverted) as error:
-                # A chain that was replaced, also in the middle of a look.
-                note, view = str(error), None
-            shown = render(view, note) if view is not None else Text(note)
-            live.update(shown, refresh=True)
-            time.sleep(every)
+        for view, note in views(watcher, every, go_on):
+            live.update(render(view, note) if view is not None else Text(note), refresh=True)

@@ -26,7 +26,12 @@ def cli(account: int, rpc: str, venue: Path) -> None:
 
     For each position: rank and lights among the winners of its side, and ten points, two for each
     of: leverage of 15x or more, profit above 3% of notional, extreme funding, liquidations or a
-    thin book, a light above the middle.
+    thin book, a light above the middle. It only reads; money is in USDC.
+
+    \b
+    Examples:
+      ape run adl-risk 7                                     # the venue of `ape run deploy`
+      ape run adl-risk 8 --venue out/my_crash/venue.json     # a crash that ran on anvil
     """
     try:
         engine = ReadEngine(rpc)

@@ -28,6 +28,7 @@ from breakwater.crash import SetupError
 from breakwater.engine import Engine, EngineError
 from breakwater.files import replace_text
 from breakwater.ledger import InsolvencyError
+from breakwater.report import clear
 from breakwater.scenario import ScenarioError, load
 
 SHOWN = (
@@ -104,7 +105,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     from breakwater.report.compare import label
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="USDC; shares as fractions")
-    table.add_column("policy", overflow="fold")
+    table.add_column("policy", overflow="fold", min_width=24)
     for _, words in SHOWN:
         table.add_column(words, justify="right", overflow="fold")
     for row in rows:
@@ -147,11 +148,10 @@ def cli(
     chain = _chain(provider)
     path = _find(scenario)
     folder = out or ROOT / "out" / "compare" / path.stem
-    for name in ("compare.json", "report.html"):
-        (folder / name).unlink(missing_ok=True)
+    clear(folder)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = Console(highlight=False, width=140)
     try:
         chosen = compare.policies(scores, allocations, closes, engines)
         done = []
@@ -169,10 +169,10 @@ def cli(
     except (ContractError, EngineError) as error:
         raise click.ClickException(str(error)) from None
     rows = [outcome.row for outcome in done]
-    from breakwater.report.compare import of_rows
+    from breakwater.report import files
 
     replace_text(folder / "compare.json", _json(rows))
-    replace_text(folder / "report.html", of_rows(rows, [outcome.result for outcome in done]))
+    files.write_comparison(folder, rows, [outcome.result for outcome in done])
     console.print(_table(rows))
     click.echo(f"report: {os.path.relpath(folder / 'report.html')}")
     click.echo(f"rows: {os.path.relpath(folder / 'compare.json')}")

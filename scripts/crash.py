@@ -10,7 +10,8 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,12 @@ def _find(scenario: str) -> Path:
 
 
 def _run(
-    path: Path, engine: Engine, console: Console, short: bool
+    path: Path,
+    engine: Engine,
+    console: Console,
+    short: bool,
+    pace: float,
+    began: Callable[[Crash], None],
 ) -> tuple[Crash, dict[str, Any], list[expect.Check]]:
     scenario = load(path, short)
     columns = (
@@ -89,11 +95,15 @@ def _run(
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with progress:
         tasks = {what: progress.add_task(what, total=None) for what in ("set-up", "path")}
-        crash = Crash(
-            scenario,
-            engine,
-            lambda what, done, of: progress.update(tasks[what], completed=done, total=of),
-        )
+
+        def advance(what: str, done: int, of: int) -> None:
+            progress.update(tasks[what], completed=done, total=of)
+            if what == "path" and done:
+                time.sleep(pace)
+            elif what == "path":
+                began(crash)
+
+        crash = Crash(scenario, engine, advance)
         result = crash.run()
     return crash, result, expect.evaluate(scenario.expected, result)
 
@@ -153,6 +163,12 @@ class _Command(ConnectedProviderCommand):
 )
 @click.option("--full", is_flag=True, help="Every sentence of the story, however many.")
 @click.option("--short", is_flag=True, help="The short form: fewer accounts and steps, as in CI.")
+@click.option(
+    "--pace",
+    type=click.FloatRange(0, 3_600),
+    default=0.0,
+    help="Seconds of real time after each step, for whoever watches.  [default: 0]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only the solvency lines and failures.")
 def cli(
     provider: Any,
@@ -161,6 +177,7 @@ def cli(
     report: bool,
     full: bool,
     short: bool,
+    pace: float,
     quiet: bool,
 ) -> None:
     """Crash the venue as SCENARIO says, and see who pays.
@@ -170,10 +187,15 @@ def cli(
     status is 1 if an expectation of the scenario fails, if it cannot be set up, or if the ledger
     does not add up.
 
+    On anvil the addresses of its venue are in out/<name>/venue.json before the path begins, and
+    `ape run watch` shows it live. A node named by APE_FOUNDRY_HOST keeps the venue; give the crash
+    one of its own, since it sets the node's clock to 2025-10-10.
+
     \b
     Examples:
       ape run crash two_winners
       ape run crash atom_flash --network ethereum:local:foundry
+      ape run crash atom_flash --network ethereum:local:foundry --pace 3    # and watch it
       ape run crash my/own.yaml --out /tmp/own --quiet
     """
     path = _find(scenario)
@@ -181,7 +203,14 @@ def cli(
     # Whatever goes wrong from here, no older result is taken for this run's.
     clear(target.parent)
     try:
-        crash, result, checks = _run(path, _engine(provider), Console(stderr=True), short)
+        crash, result, checks = _run(
+            path,
+            _engine(provider),
+            Console(stderr=True),
+            short,
+            pace,
+            lambda crash: _tell_watchers(crash, provider, target.with_name("venue.json")),
+        )
     except ScenarioError as error:
         count = len(error.problems)
         raise click.ClickException(
@@ -222,6 +251,17 @@ def cli(
         for check in failed:
             click.echo(f"  {check.path}: expected {check.expected}, found {check.found}", err=True)
         sys.exit(1)
+
+
+def _tell_watchers(crash: Crash, provider: Any, file: Path) -> None:
+    """On a node that others can look at: where the venue is, and who its accounts are."""
+    if provider.name != "foundry":
+        return
+    saved = crash.venue.addresses() | {"block": "0"}
+    replace_text(file, json.dumps(saved | {"accounts": crash.account_ids}, indent=2) + "\n")
+    click.echo(
+        f"watch it: ape run watch --rpc {provider.uri} --venue {os.path.relpath(file)}", err=True
+    )
 
 
 def _report(folder: Path, crash: Crash, result: Mapping[str, Any]) -> None:

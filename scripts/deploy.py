@@ -218,3 +218,19 @@ def cli(
         click.echo(f"insurance: {units.format_usdc(insurance)} USDC")
     click.echo(f"owner {venue.owner}, price reporter {venue.reporter}")
     click.echo(f"addresses: {os.path.relpath(target)}")
+    _say_what_next(provider, target, out is None)
+
+
+def _say_what_next(provider: Any, file: Path, is_usual: bool) -> None:
+    """What to do with a venue that stays; that one of Ape's own chains ends with this command."""
+    if provider.name == "test" or getattr(provider, "process", None) is not None:
+        click.echo(
+            "this chain ends now. To keep a venue: run anvil in another terminal, then export "
+            "APE_FOUNDRY_HOST=http://127.0.0.1:8545 and deploy --network ethereum:local:foundry"
+        )
+    elif provider.name == "foundry":
+        venue = "" if is_usual else f" --venue {os.path.relpath(file)}"
+        click.echo(
+            f"next: ape run trade{venue} --account TEST::2 open; ape run watch --page{venue}; "
+            "docs/trading.md"
+        )

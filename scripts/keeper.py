@@ -63,9 +63,17 @@ def _account(name: str) -> Any:
     type=click.IntRange(1),
     help="Account at the venue for rewards; without one, none are asked for.",
 )
-@click.option("--every", type=click.FloatRange(0.05), default=3.0, help="Seconds between passes.")
 @click.option(
-    "--sample-every", type=click.IntRange(0), default=30, help="Seconds between samples; 0: none."
+    "--every",
+    type=click.FloatRange(0.05),
+    default=3.0,
+    help="Seconds between passes.  [default: 3]",
+)
+@click.option(
+    "--sample-every",
+    type=click.IntRange(0),
+    default=30,
+    help="Seconds between samples; 0: none.  [default: 30]",
 )
 @click.option("--passes", type=click.IntRange(1), help="Stop after so many.")
 def cli(

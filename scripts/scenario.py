@@ -54,13 +54,26 @@ def _path(name: str) -> Path:
 
 @click.group()
 def cli() -> None:
-    """Make, check, list and look at scenario files."""
+    """Make, check, list and look at scenario files.
+
+    \b
+    Examples:
+      ape run scenario new my_crash      # writes scenarios/my_crash.yaml, which runs as it is
+      ape run scenario new my/own.yaml   # or a file anywhere
+      ape run scenario check my_crash
+      ape run scenario show my_crash
+      ape run crash my_crash             # docs/scenarios.md has the format
+    """
 
 
 @cli.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Write a scenario NAME that runs as it is, to be changed."""
+    """Write a scenario that runs as it is, to be changed.
+
+    NAME goes to scenarios/NAME.yaml; a path that ends in .yaml is taken as it is. Nothing that
+    exists is overwritten.
+    """
     path = _path(name)
     if path.exists():
         raise click.ClickException(f"{path} is there already")
@@ -74,7 +87,10 @@ def new(name: str) -> None:
 @cli.command()
 @click.argument("names", nargs=-1)
 def check(names: tuple[str, ...]) -> None:
-    """Check NAMES (all, if none is given) and say what is wrong, with file and line."""
+    """Check NAMES (all, if none is given) and say what is wrong, with file and line.
+
+    Nothing is run or written; the exit status is 1 if a file has a problem.
+    """
     paths = [_path(name) for name in names] or sorted(SCENARIOS.glob("*.yaml"))
     bad = 0
     for path in paths:
@@ -112,7 +128,10 @@ def list_() -> None:
 @click.argument("name")
 @click.option("--short", is_flag=True, help="The short form.")
 def show(name: str, short: bool) -> None:
-    """A picture of a scenario: the path of each market, and who stands where."""
+    """A picture of a scenario: the path of each market in USDC, and who stands where.
+
+    Nothing is run or written.
+    """
     try:
         scenario = load(_path(name), short)
     except ScenarioError as error:

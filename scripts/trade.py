@@ -54,6 +54,17 @@ def _addresses(venue: Path | None, provider: Any) -> Path:
     return ROOT / "out" / "deploy" / f"{'-'.join(parts)}.json"
 
 
+HINTS = {
+    "oracle: too soon": " (prices move once in 3 seconds of the chain's time: ape run trade "
+    "--account TEST::1 wait 3. If a crash ran on this node, it turned the clock back: then start a "
+    "fresh node)",
+    "oracle: stale price": " (no price for an hour: the reporter reports one, on a devnet ape run "
+    "trade --account TEST::1 report ATOM=4.25)",
+    "oracle: not a reporter": " (on a devnet the reporter is --account TEST::1)",
+}
+"""What to do about refusals that a newcomer meets; the venue's own words stay."""
+
+
 class _Command(ConnectedProviderCommand):
     """Refusals as one line. Without Ape's own lines, unless --verbosity asks for them."""
 
@@ -65,7 +76,8 @@ class _Command(ConnectedProviderCommand):
         try:
             return super().invoke(ctx)
         except Reverted as error:
-            raise click.ClickException(f"refused by the venue: {error.reason}") from None
+            hint = HINTS.get(error.reason, "")
+            raise click.ClickException(f"refused by the venue: {error.reason}{hint}") from None
         except (TradeError, UnitError, ArtifactError, ContractError, EngineError) as error:
             raise click.ClickException(str(error)) from None
 
@@ -105,7 +117,11 @@ def cli() -> None:
       export APE_FOUNDRY_HOST=http://127.0.0.1:8545
       ape run deploy --network ethereum:local:foundry --market ATOM:3:20:4.25
       ape run trade --account TEST::2 open
-      ape run trade --account TEST::2 buy ATOM 100 4.25
+      ape run trade --account TEST::2 mint 1000
+      ape run trade --account TEST::2 deposit 1000
+      ape run trade --account TEST::2 buy ATOM 100 4.25    # 100 ATOM at 4.25 USDC or better
+
+    docs/trading.md goes through all of them; `ape run watch --page` shows what they do.
     """
 
 

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+FILES = ("result.json", "report.html", "events.parquet", "events.csv", "venue.json", "compare.json")
+PICTURES = ("money", "open-interest", "waterfall", "haircuts", "price-*")
+COMPARED = ("accounts-hit", "worst-haircut-of-equity", "gini", "overshoot-absolute", "uninsured")
+
 
 def clear(folder: Path) -> None:
-    """Removes what an earlier run of the same name left, so that nothing of it is taken for this
-    one's."""
-    for name in ("result.json", "report.html", "events.parquet", "events.csv"):
+    """Removes what an earlier run or comparison of the same name left, so that nothing of it is
+    taken for this one's. What has another name stays."""
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    for name in ("money", "open-interest", "waterfall", "haircuts", "price-*"):
-        for picture in folder.glob(f"{name}.png"):
-            picture.unlink()
+    for name in (*PICTURES, *COMPARED):
+        for form in ("png", "svg", "pdf"):
+            for picture in folder.glob(f"{name}.{form}"):
+                picture.unlink()

@@ -45,6 +45,13 @@ def label(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(policy[name].replace("_", " ") for name in differs or policy)
 
 
+def drawn(rows: Sequence[Mapping[str, Any]]) -> list[plots.Plot]:
+    """The pictures: each policy that ran, by its name and its number in the table."""
+    ran = [(place, row) for place, row in enumerate(rows, start=1) if not row["refused"]]
+    labels = [f"{place}. {label(row, rows)}" for place, row in ran]
+    return plots.of_comparison([row for _, row in ran], labels, [place for place, _ in ran])
+
+
 def of_rows(
     rows: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any] | None] = ()
 ) -> str:
@@ -54,7 +61,6 @@ def of_rows(
     title = f"{rows[0]['scenario']}: policies compared"
     same = {name: value for name, value in rows[0]["policy"].items() if _same(rows, name)}
     fixed = ", ".join(f"{name} {value}" for name, value in same.items())
-    drawn = plots.of_comparison([row for _, row in ran], [labels[place] for place, _ in ran])
     parts = [
         '<p class="kind">Breakwater comparison'
         + (f" · the same for all: {escape(fixed)}</p>" if fixed else "</p>"),
@@ -62,15 +68,15 @@ def of_rows(
         f'<p class="story" id="story">{_story(rows, labels)}</p>',
         section("policies", "Side by side", _side_by_side(rows, labels)),
     ]
-    if drawn:
-        grid = "".join(picture(plot) for plot in drawn)
+    if pictures := drawn(rows):
+        grid = "".join(picture(plot) for plot in pictures)
         parts.append(section("pictures", "In pictures", f'<div class="grid">{grid}</div>'))
     parts.append(section("who", "Who would have paid", _who(rows, labels, results)))
     parts.append(
         section(
             "fair",
             "Is the comparison fair?",
-            "<p>Each policy ran on a fresh chain after the same set-up. All accounts, positions, "
+            "<p>Each policy began in the state that one set-up left. All accounts, positions, "
             "orders, prices and money at the start of the path hash to the same value: "
             f"<code>{escape(str(ran[0][1]['start_state']) if ran else '-')}</code>.</p>",
         )
@@ -136,7 +142,8 @@ def _side_by_side(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> s
     lines = [
         (escape(name), *(cell(place, key) for key, _ in ROWS)) for place, name in enumerate(names)
     ]
-    return table(["policy", *(words for _, words in ROWS)], lines, note=note)
+    shown = table(["policy", *(words for _, words in ROWS)], lines, note=note)
+    return f'<div class="policies">{shown}</div>'
 
 
 def _who(

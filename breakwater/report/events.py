@@ -7,7 +7,9 @@ event as JSON with integers as text, because a score or an order id may need mor
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -61,6 +63,7 @@ _INTEGERS: Final = {"sequence", "step", "block", "timestamp", "account_id", "cou
 # Whose event it is, and who else takes part: the first of these fields that the event has.
 _ACCOUNT: Final = ("account", "winner", "taker", "source", "bankrupt")
 _COUNTERPARTY: Final = ("bankrupt", "maker", "to")
+_WHOLE: Final = re.compile("-?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -148,6 +151,31 @@ def _exact(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return _exact(value._asdict())
     return [_exact(item) for item in value]
+
+
+def read(path: Path) -> list[Event]:
+    """The events of an events.csv, as they were logged. Raises ValueError if it is none."""
+    csv.field_size_limit(2**24)
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        try:
+            return [
+                Event(row["contract"], row["event"], _plain(json.loads(row["fields"])), place)
+                for place, row in enumerate(rows)
+            ]
+        except (KeyError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path} is no table of events: {error}") from None
+
+
+def _plain(value: Any, key: str = "") -> Any:
+    """Back from JSON: what is written as a whole number is one, except in a symbol."""
+    if isinstance(value, dict):
+        return {name: _plain(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, key) for item in value]
+    if isinstance(value, str) and key != "symbol" and _WHOLE.fullmatch(value):
+        return int(value)
+    return value
 
 
 def write(frame: pl.DataFrame, folder: Path) -> list[Path]:

@@ -15,6 +15,8 @@ from breakwater import expect, units
 from breakwater.report.plots import COLOURS, Plot
 
 LIGHTS: Final = 5
+WIDE: Final = 10
+"""Columns above which a table is printed smaller."""
 
 
 def figure(result: Mapping[str, Any], path: str) -> str:
@@ -66,7 +68,8 @@ def table(
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     below = f'<p class="note">{escape(note)}</p>' if note else ""
     top = f"<thead><tr>{cells('th', [escape(h) for h in head])}</tr></thead>"
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>{below}'
+    kind = ' class="wide"' if len(head) > WIDE else ""
+    return f'<div class="scroll"><table{kind}>{top}<tbody>{body}</tbody></table></div>{below}'
 
 
 def picture(plot: Plot, caption: str = "") -> str:
@@ -102,9 +105,11 @@ def _style() -> str:
     light = "".join(f"--{name}:{colour};" for name, (colour, _) in COLOURS.items())
     dark = "".join(f"--{name}:{colour};" for name, (_, colour) in COLOURS.items())
     return (
-        f":root{{{light}--paper:#ffffff;--card:#f5f7f9;--bad:#be123c;--good:#0f766e}}"
+        f":root{{{light}--paper:#ffffff;--card:#f5f7f9;--bad:#be123c;--good:#0f766e;"
+        "--shade:rgba(0,0,0,.2)}"
         "@media screen and (prefers-color-scheme:dark){"
-        f":root{{{dark}--paper:#14181c;--card:#1d2329;--bad:#ff7a93;--good:#4fd1c0}}}}{_RULES}"
+        f":root{{{dark}--paper:#14181c;--card:#1d2329;--bad:#ff7a93;--good:#4fd1c0;"
+        f"--shade:rgba(255,255,255,.16)}}}}{_RULES}"
     )
 
 
@@ -127,6 +132,7 @@ data{font-variant-numeric:tabular-nums}
 margin:1rem 0;padding:0;list-style:none}
 .tiles li{background:var(--card);border-radius:8px;padding:.6rem .75rem}
 .tiles b{display:block;font-size:1.05rem;font-weight:600;overflow-wrap:anywhere}
+.tiles .long b{font-size:.8rem;line-height:1.9}
 .tiles span{color:var(--muted);font-size:.82rem}
 .tiles .good b{color:var(--good)}
 .tiles .bad b{color:var(--bad)}
@@ -135,13 +141,19 @@ gap:1.4rem 1.6rem;align-items:start}
 figure{margin:0;min-width:0}
 figcaption{margin-bottom:.2rem;color:var(--ink);font-weight:600}
 svg{display:block;width:100%;height:auto}
-.scroll{overflow-x:auto;margin:.5rem 0}
+.scroll{overflow-x:auto;margin:.5rem 0;
+background:linear-gradient(90deg,var(--paper) 40%,transparent) left/2.5rem 100% no-repeat local,
+linear-gradient(270deg,var(--paper) 40%,transparent) right/2.5rem 100% no-repeat local,
+radial-gradient(farthest-side at 0 50%,var(--shade),transparent) left/.8rem 100% no-repeat,
+radial-gradient(farthest-side at 100% 50%,var(--shade),transparent) right/.8rem 100% no-repeat}
 table{border-collapse:collapse;font-size:.86rem;min-width:100%}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--grid);white-space:nowrap}
-th{color:var(--muted);font-weight:500;vertical-align:bottom}
+th{color:var(--muted);font-weight:500;vertical-align:bottom;white-space:normal}
+th.w{min-width:4rem}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 td.w{white-space:normal;min-width:5.5rem}
 td.w:last-child{min-width:12rem}
+.policies td.w:first-child{min-width:15rem}
 tr.hit td{background:var(--card)}
 .lights{letter-spacing:.05em;color:var(--c2);white-space:nowrap}
 details{margin:.6rem 0}
@@ -150,9 +162,14 @@ ol.steps li{margin:.5rem 0}
 ol.steps ul{margin:.2rem 0;padding-left:1.1rem;color:var(--muted);font-size:.88rem}
 code{font-size:.9em;overflow-wrap:anywhere}
 @media (max-width:520px){main{padding:.8rem .75rem 3rem}h1{font-size:1.35rem}
-th,td{padding:.28rem .4rem}}
+th,td{padding:.28rem .4rem}td.w{min-width:4.2rem}td.w:last-child{min-width:8.5rem}
+.policies td.w:first-child{min-width:9rem;max-width:9rem;position:sticky;left:0;
+background:var(--paper)}}
 @media print{body{font-size:10.5pt}main{max-width:none;padding:0}
 h2,figure,tr,.tiles li{break-inside:avoid}h2{break-after:avoid}
-.scroll{overflow:visible}table{font-size:7.5pt}th,td{white-space:normal;padding:1.5pt 3pt}
+.scroll{overflow:visible;background:none}table{font-size:7.5pt}table.wide{font-size:5.4pt}
+.grid table{font-size:6.2pt}
+th,td,td.w,td.w:last-child,.policies td.w:first-child{padding:1.5pt 3pt;min-width:0}
+td.w,th,table.wide td{white-space:normal}td.w,table.wide td,table.wide th{overflow-wrap:anywhere}
 .grid{grid-template-columns:1fr 1fr}.tiles li{border:1px solid var(--grid)}}
 """.replace("\n", "")

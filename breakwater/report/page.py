@@ -11,6 +11,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any, Final
 
+from breakwater import expect
 from breakwater.report import plots
 from breakwater.report.html import (
     figure,
@@ -29,6 +30,8 @@ FILLS_SHOWN: Final = 200
 ROUNDS_SHOWN: Final = 20
 ACCOUNTS_SHOWN: Final = 100
 SENTENCES_SHOWN: Final = 30
+LONG: Final = 13
+"""Characters of an amount above which its tile is set smaller."""
 
 _Result = Mapping[str, Any]
 
@@ -129,6 +132,8 @@ def _text(texts: Sequence[str], number: Decimal) -> str:
 
 def _tiles(result: _Result) -> str:
     def tile(path: str, words: str, kind: str = "") -> str:
+        # What has many digits is set smaller: a number that breaks is easily misread.
+        kind += " long" * (len(grouped(str(expect.find(path, result)))) > LONG)
         return f'<li class="{kind}"><b>{figure(result, path)}</b><span>{words}</span></li>'
 
     balanced = not Decimal(result["solvency"]["difference"])
@@ -270,7 +275,7 @@ def _queue(place: int, queue: Mapping[str, Any]) -> str:
     head += ["rank after", "light after", "size after", "equity after"]
     left = queue["winners_before"] - len(rows)
     title = (
-        f"Round {queue['round']}: {queue['winners_before']} winning {queue['side']}s of "
+        f"Round {queue['round']}: {_count(queue['winners_before'], 'winning ' + queue['side'])} of "
         f"{queue['market']} at a mark of {grouped(queue['mark'])}"
     )
     note = "A dash: no winner any more." + (f" {left} more further back." if left else "")

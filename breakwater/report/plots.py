@@ -33,6 +33,11 @@ MAX_MARKETS: Final = 6
 
 MAX_BARS: Final = 12
 
+MAX_TICKS: Final = 7
+
+NAMED_BARS: Final = 12
+"""Policies of a comparison up to which each bar carries its name."""
+
 # Name, colour in light, colour in dark. In an SVG a colour is a marker, replaced by var(--name).
 COLOURS: Final = {
     "ink": ("#1c2126", "#e9edf1"),
@@ -104,16 +109,15 @@ class Plot:
         replace_text(path, text)
         return path
 
-    def png(self, folder: Path) -> Path:
-        """A file of its own, in light colours on white."""
-        path = folder / f"{self.name}.png"
+    def picture(self, folder: Path, form: str = "png") -> Path:
+        """A file of its own, `png` or `pdf`, in light colours on white."""
+        path = folder / f"{self.name}.{form}"
         figure = self.draw(_LIGHT)
-        replace_bytes(
-            path,
-            lambda out: figure.savefig(
-                out, format="png", dpi=200, facecolor="white", metadata={"Software": None}
-            ),
-        )
+        # Nothing in it says when, or by what, it was made.
+        unsaid = {"png": ("Software",), "pdf": ("CreationDate", "Creator", "Producer")}[form]
+        look: Any = {"dpi": 200, "facecolor": "white", "metadata": dict.fromkeys(unsaid)}
+        with matplotlib.rc_context({"pdf.fonttype": 42}):
+            replace_bytes(path, lambda out: figure.savefig(out, format=form, **look))
         return path
 
 
@@ -223,30 +227,28 @@ def _all_marks(
     axes: Axes, series: Mapping[str, Any], symbols: Sequence[str], palette: Palette
 ) -> None:
     """One market in USDC with its oracle; several as a share of where they began."""
-    # The last value has a length too, or a fall in the last step could not be seen.
-    x = [*range(len(series["when"])), _right(series)]
+    x = _places(series)
     if len(series["markets"]) == 1:
         columns = series["markets"][symbols[0]]
         for key, label, colour, width, alpha in (
             ("oracle", "oracle price", "c1", 3.4, 0.4),
             ("mark", "mark", "ink", 1.5, 1.0),
         ):
-            values = _floats(columns[key])
             look: Any = {"color": palette[colour], "lw": width, "alpha": alpha}
-            axes.step(x, [*values, values[-1]], where="post", label=label, **look)
+            axes.step(x, _held(columns[key]), where="post", label=label, **look)
         axes.set_ylabel(f"{symbols[0]}, USDC")
         axes.margins(y=0.1)
         floor = axes.get_ylim()[0]
-        marks = _floats(columns["mark"])
-        marks.append(marks[-1])
-        axes.fill_between(x, marks, floor, step="post", color=palette["c1"], alpha=0.1, lw=0)
+        axes.fill_between(
+            x, _held(columns["mark"]), floor, step="post", color=palette["c1"], alpha=0.1, lw=0
+        )
         axes.set_ylim(bottom=floor)
     else:
         for place, symbol in enumerate(symbols[:OVERVIEW_MARKETS]):
-            marks = _floats(series["markets"][symbol]["mark"])
+            marks = _held(series["markets"][symbol]["mark"])
             axes.step(
                 x,
-                [100 * mark / marks[0] for mark in [*marks, marks[-1]]],
+                [100 * mark / marks[0] for mark in marks],
                 where="post",
                 color=palette[f"c{place % 6 + 1}"],
                 # Thinner one by one: markets that move alike are all seen.
@@ -266,6 +268,18 @@ def _all_marks(
 def _right(series: Mapping[str, Any]) -> float:
     """The right end of what changes over time: somewhat after the last reading."""
     return 1.05 * max(1, len(series["when"]) - 1)
+
+
+def _places(series: Mapping[str, Any]) -> list[float]:
+    """Where the readings stand, and the right end: the last value has a length too, or a fall in
+    the last step could not be seen."""
+    return [*range(len(series["when"])), _right(series)]
+
+
+def _held(texts: Sequence[str]) -> list[float]:
+    """The values, the last one to the right end."""
+    values = _floats(texts)
+    return [*values, values[-1]]
 
 
 def _grown(series: Mapping[str, Any], key: str) -> list[tuple[int, float]]:
@@ -333,13 +347,13 @@ def _prices(result: Mapping[str, Any], symbol: str) -> Plot:
 
     def draw(palette: Palette) -> Figure:
         figure, (axes,) = _sheet(palette, 1, 2.6)
-        x = range(len(marks))
+        x = _places(result["series"])
         for key, label, style in (
             ("previous_mark", "previous mark", {"color": palette["muted"], "ls": (0, (2, 2))}),
             ("oracle", "oracle price", {"color": palette["c1"], "lw": 3.2, "alpha": 0.45}),
             ("mark", "mark", {"color": palette["ink"], "lw": 1.6}),
         ):
-            axes.step(x, _floats(columns[key]), where="post", label=label, **style)
+            axes.step(x, _held(columns[key]), where="post", label=label, **style)
         axes.set_ylabel(f"{symbol}, USDC")
         _legend(axes, palette, 3)
         _time(axes, result, palette)
@@ -359,27 +373,27 @@ def _money(result: Mapping[str, Any]) -> Plot:
 
     def draw(palette: Palette) -> Figure:
         figure, (top, bottom) = _sheet(palette, 2, 3.9)
-        x = range(len(series["vault"]))
-        vault = _floats(series["vault"])
+        x = _places(series)
+        vault = _held(series["vault"])
         top.step(x, vault, where="post", color=palette["c3"])
         top.fill_between(x, vault, step="post", color=palette["c3"], alpha=0.15, lw=0)
         top.set_ylabel("vault, USDC")
-        top.set_ylim(bottom=0)
-        below = _floats(series["below_zero"])
+        _from_zero(top, vault)
+        below = _held(series["below_zero"])
         bottom.fill_between(x, below, step="post", color=palette["c5"], alpha=0.2, lw=0)
         bottom.step(
             x, below, where="post", color=palette["c5"], label="equity below zero, all accounts"
         )
         bottom.step(
             x,
-            _floats(series["uninsured"]),
+            _held(series["uninsured"]),
             where="post",
             color=palette["ink"],
             ls=(0, (3, 2)),
             label="uninsured",
         )
         bottom.set_ylabel("USDC")
-        bottom.set_ylim(bottom=0)
+        _from_zero(bottom, [*below, *_floats(series["uninsured"])])
         _legend(bottom, palette, 2)
         _time(bottom, result, palette)
         return figure
@@ -407,15 +421,18 @@ def _interest(result: Mapping[str, Any], symbols: Sequence[str]) -> Plot:
         for place, symbol in enumerate(symbols):
             values = notional(symbol)
             axes.step(
-                range(len(values)),
-                values,
+                _places(result["series"]),
+                [*values, values[-1]],
                 where="post",
                 color=palette[f"c{place % 6 + 1}"],
-                label=symbol,
+                # Two of the six colours are hard to tell apart: the second half is dashed.
+                ls="-" if place < 3 else (0, (4, 1.5)),
+                label=_short(symbol),
             )
-        axes.set_ylim(bottom=0)
+        _from_zero(axes, [value for symbol in symbols for value in notional(symbol)])
         axes.set_ylabel("open interest, USDC")
-        _legend(axes, palette, 6)
+        # As many side by side as the sheet is wide: a wider legend would squeeze the drawing.
+        _legend(axes, palette, max(1, 56 // (max(len(_short(one)) for one in symbols) + 6)))
         _time(axes, result, palette)
         return figure
 
@@ -475,7 +492,9 @@ def _waterfall(result: Mapping[str, Any]) -> Plot:
         return figure
 
     told = ", ".join(f"{words} {paid[key]}" for key, words, _ in LAYERS)
-    return Plot("waterfall", "Who paid", f"Who paid for the losses, USDC: {told}", draw)
+    return Plot(
+        "waterfall", "The losses, layer by layer", f"Who paid for the losses, USDC: {told}", draw
+    )
 
 
 def _hit(result: Mapping[str, Any]) -> Plot:
@@ -512,8 +531,10 @@ def _hit(result: Mapping[str, Any]) -> Plot:
 # ---------------------------------------------------------------- comparison
 
 
-def of_comparison(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[Plot]:
-    """Pictures of compare.json's rows, a label each."""
+def of_comparison(
+    rows: Sequence[Mapping[str, Any]], labels: Sequence[str], numbers: Sequence[int]
+) -> list[Plot]:
+    """Pictures of compare.json's rows, a label and a number in the table each."""
     out = []
     for key, title, unit in (
         ("accounts_hit", "Accounts hit", ""),
@@ -523,36 +544,62 @@ def of_comparison(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> l
         ("uninsured", "Uninsured, USDC", ""),
     ):
         if any(Decimal(str(row[key] or 0)) for row in rows):
-            out.append(_bars(rows, labels, key, title, unit))
+            out.append(_bars(rows, labels, numbers, key, title, unit))
     return out
 
 
 def _bars(
-    rows: Sequence[Mapping[str, Any]], labels: Sequence[str], key: str, title: str, unit: str
+    rows: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    numbers: Sequence[int],
+    key: str,
+    title: str,
+    unit: str,
 ) -> Plot:
+    # A few bars carry their names; many would make a sheet of several pages.
+    named = len(rows) <= NAMED_BARS
+
     def draw(palette: Palette) -> Figure:
-        figure, (axes,) = _sheet(palette, 1, 0.7 + 0.3 * len(rows))
+        pitch = 0.44 if named else 0.22
+        figure, (axes,) = _sheet(palette, 1, 0.6 + pitch * len(rows))
         scale = 100 if unit == "%" else 1
         widths = [scale * float(row[key] or 0) for row in rows]
-        axes.barh(range(len(rows)), widths, height=0.62, color=palette["c1"])
-        axes.set_yticks(range(len(rows)), [str(place + 1) for place in range(len(rows))])
+        places = [place + 0.2 if named else place for place in range(len(rows))]
+        axes.barh(places, widths, height=0.42 if named else 0.7, color=palette["c1"])
         largest = max(map(abs, widths)) or 1
+        low = min(0, *widths)
         for place, (width, row) in enumerate(zip(widths, rows, strict=True)):
             shown = "-" if row[key] is None else f"{width:g}%" if unit else grouped(str(row[key]))
             axes.annotate(
                 shown,
-                (max(width, 0), place),
+                (max(width, 0), places[place]),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
                 color=palette["ink"],
-                fontsize=9,
+                fontsize=9 if named else 8,
             )
-        axes.set_xlim(min(0, *widths), 1.3 * largest)
-        axes.invert_yaxis()
+            if named:
+                axes.text(
+                    low,
+                    place - 0.22,
+                    labels[place],
+                    va="center",
+                    color=palette["muted"],
+                    fontsize=8.5,
+                )
+        axes.set_xlim(low, 1.3 * largest)
+        axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(axis="y", visible=False)
-        _numbers(axes.xaxis)
-        axes.set_ylabel("policy")
+        _numbers(axes.xaxis, whole=key == "accounts_hit")
+        if unit:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
+        if named:
+            axes.set_yticks([])
+        else:
+            axes.set_yticks(range(len(rows)), [str(number) for number in numbers])
+            axes.tick_params(axis="y", labelsize=8)
+            axes.set_ylabel("policy, as numbered in the table")
         return figure
 
     pairs = zip(labels, rows, strict=True)
@@ -588,11 +635,19 @@ def _dress(axes: Axes, palette: Palette) -> None:
     _numbers(axes.yaxis)
 
 
-def _numbers(axis: Any) -> None:
+def _from_zero(axes: Axes, values: Sequence[float]) -> None:
+    """The axis begins at zero; where there is nothing else, zero is all it says."""
+    axes.set_ylim(bottom=0)
+    if not any(values):
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0])
+
+
+def _numbers(axis: Any, whole: bool = False) -> None:
     def text(value: float, _: int) -> str:
         return f"{value:,.10g}" if abs(value) < 1e9 else f"{value / 1e9:,.6g}bn"
 
-    axis.set_major_locator(MaxNLocator(nbins=5))
+    axis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
     axis.set_major_formatter(FuncFormatter(text))
 
 
@@ -611,15 +666,21 @@ def _legend(axes: Axes, palette: Palette, columns: int) -> None:
 
 
 def _time(axes: Axes, result: Mapping[str, Any], palette: Palette) -> None:
-    """Ticks at the ends of steps, as time since the path began."""
+    """Ticks at the ends of steps: number of the step and, below it, time since the path began."""
     series = result["series"]
     ends = [place for place, when in enumerate(series["when"]) if when == "end"]
-    while len(ends) > 6:
-        ends = ends[::2] if len(ends) % 2 else [ends[0], *ends[1::2]]
+    # From the right, so that the last step has its tick: those that have room beside each other.
+    room, shown = _right(series) / MAX_TICKS, list[int]()
+    for place in reversed(ends):
+        if not shown or shown[-1] - place >= room:
+            shown.append(place)
     first = series["timestamp"][0]
-    axes.set_xticks(ends, [_elapsed(series["timestamp"][end] - first) for end in ends])
-    axes.set_xlim(0, max(1, len(series["when"]) - 1))
-    axes.set_xlabel("time since the path began, by reading")
+    axes.set_xticks(
+        shown,
+        [f"{series['step'][at] + 1}\n{_elapsed(series['timestamp'][at] - first)}" for at in shown],
+    )
+    axes.set_xlim(0, _right(series))
+    axes.set_xlabel("step of the path, and time since it began")
 
 
 def _elapsed(seconds: int) -> str:

@@ -22,11 +22,9 @@ from typing import Any, Final, NamedTuple
 
 from breakwater import rebuild, units
 from breakwater.contract import Contract, Event, Tx
+from breakwater.replay import TRADER, Replay
 from breakwater.story import MarketUnits, score_text
-from breakwater.venue import SCALE, TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue
-
-TRADER: Final = 1
-"""The kind of an account that a person trades with."""
+from breakwater.venue import TRANCHE_ACCOUNT, VAULT_ACCOUNT, Venue
 
 MAX_POINTS: Final = 1_000
 """Readings within steps that a series keeps; beyond it, every second one is dropped."""
@@ -118,19 +116,16 @@ def share(part: int, whole: int, places: int = 6) -> str | None:
     return units.format_scaled((2 * scaled + 1).__floor__() // 2, places)
 
 
-class Recorder:
+class Recorder(Replay):
     """Listens to one run. Markets in order of id; names by account id."""
 
     def __init__(
         self, venue: Venue, markets: Sequence[MarketUnits], names: Mapping[int, str]
     ) -> None:
+        super().__init__()
         self.venue = venue
-        self.state = rebuild.State()
         self._markets = markets
         self._names = names
-        self._index: dict[int, int] = defaultdict(int)
-        self._legs: dict[int, dict[int, None]] = defaultdict(dict)
-        self._longs: dict[int, int] = defaultdict(int)
         self._points: list[_Point] = []
         self._stride = 1
         self._skipped = 0
@@ -225,24 +220,8 @@ class Recorder:
         self._points = kept
 
     def _apply(self, event: Event) -> None:
-        before = 0
-        if event.name == "PositionChanged":
-            held = self.state.positions.get((event.account, event.market))
-            before = held.size if held else 0
-        rebuild.play(self.state, event)
-        if event.name == "PositionChanged":
-            legs = self._legs[event.account]
-            if event.size:
-                legs[event.market] = None
-            else:
-                legs.pop(event.market, None)
-            self._longs[event.market] += max(event.size, 0) - max(before, 0)
-            if event.size not in (0, before):
-                # Traded at the index with the hour that is due.
-                self._index[event.market] = event.funding_index
-        elif event.name in ("PriceUpdated", "FundingAccrued", "FundingSettled"):
-            self._index[event.market] = event.funding_index
-        elif event.name == "Deposited":
+        self.play(event)
+        if event.name == "Deposited":
             self._flows[event.account] += event.amount
         elif event.name == "Withdrawn":
             self._flows[event.account] -= event.amount
@@ -263,16 +242,6 @@ class Recorder:
 
     # ---------------------------------------------------------------- readings
 
-    def equity(self, account: int) -> int:
-        """cash + sum(size * mark + quote - funding owed), micro-USDC, as the clearinghouse has
-        it: what is owed rounds against the account."""
-        equity = self.state.accounts[account].cash
-        for market in self._legs[account]:
-            held = self.state.positions[account, market]
-            owed = -(-held.size * (self._index[market] - held.index) // SCALE)
-            equity += held.size * self._mark(market) + held.quote - owed
-        return equity
-
     def queue(self, market: int, is_long: bool) -> list[Place]:
         """The winners of one side by rank, scored by the venue's own score contract."""
         rule = Contract(
@@ -282,13 +251,13 @@ class Recorder:
             "score",
         )
         found = []
-        for account, held, pnl in self._holders(market, is_long):
+        for account, held, pnl in self.holders(market, is_long):
             if pnl <= 0:
                 continue
             equity, inflow = self.equity(account), self.state.inflow(account)
             standing = Standing(
                 is_long,
-                abs(held.size) * self._mark(market),
+                abs(held.size) * self.mark(market),
                 abs(held.quote),
                 pnl,
                 equity - inflow,
@@ -303,25 +272,12 @@ class Recorder:
             for rank, (score, pnl, account, size, equity) in enumerate(found, start=1)
         ]
 
-    def _holders(self, market: int, is_long: bool) -> list[tuple[int, rebuild.Position, int]]:
-        """Traders on one side, each with its profit at the mark."""
-        out = []
-        for (account, where), held in self.state.positions.items():
-            if where != market or held.size == 0 or (held.size > 0) != is_long:
-                continue
-            if self.state.accounts[account].kind == TRADER:
-                out.append((account, held, held.size * self._mark(market) + held.quote))
-        return out
-
-    def _mark(self, market: int) -> int:
-        return self.state.prices[market][1]
-
     def _maintenance(self, account: int) -> int:
         house = self.venue.clearinghouse
         total = 0
         for market in self._legs[account]:
             size = self.state.positions[account, market].size
-            total += house.call("maintenance", market, abs(size) * self._mark(market))
+            total += house.call("maintenance", market, abs(size) * self.mark(market))
         return total
 
     def differences(self) -> list[str]:
@@ -338,8 +294,8 @@ class Recorder:
             if self._longs[market] != interest:
                 out.append(f"open interest of market {market}: {self._longs[market]}, {interest}")
             mark = house.call("mark", market)
-            if self._mark(market) != mark:
-                out.append(f"mark of market {market}: {self._mark(market)}, {mark}")
+            if self.mark(market) != mark:
+                out.append(f"mark of market {market}: {self.mark(market)}, {mark}")
         if self.state.uninsured != house.call("uninsured"):
             out.append(f"uninsured: {self.state.uninsured}")
         return out
@@ -348,7 +304,7 @@ class Recorder:
 
     def _round_opened(self, event: Event) -> None:
         market, side = event.market, not event.is_long
-        holders = self._holders(market, side)
+        holders = self.holders(market, side)
         winners = [holder for holder in holders if holder[2] > 0]
         worth = {account: (self.equity(account), max(0, pnl)) for account, _, pnl in holders}
         if (market, side) not in self._seen_markets:
@@ -390,7 +346,7 @@ class Recorder:
                 "round": event.round,
                 "market": self._markets[market].symbol,
                 "side": "long" if side else "short",
-                "mark": self._markets[market].format_ticks(self._mark(market)),
+                "mark": self._markets[market].format_ticks(self.mark(market)),
                 "winners_before": len(current.before),
                 "winners_after": len(after),
                 "before": [self._place(market, place) for place in shown],
@@ -417,7 +373,7 @@ class Recorder:
     def _out(self, market: int, account: int) -> dict[str, Any]:
         """An account that is no winner any more: closed in full, or out of profit."""
         held = self.state.positions.get((account, market)) or rebuild.Position()
-        pnl = held.size * self._mark(market) + held.quote
+        pnl = held.size * self.mark(market) + held.quote
         return {
             "account": self._who(account),
             "rank": None,

@@ -65,8 +65,9 @@ class Tab:
                 return dict(answer["result"])
             self.heard.append(answer)
 
-    def open(self, path: Path, width: int, scheme: str = "light") -> None:
-        """Loads a file at a width in CSS pixels; waits until it is drawn."""
+    def open(self, where: Path | str, width: int, scheme: str = "light") -> None:
+        """Loads a file or an address at a width in CSS pixels; waits until it is drawn."""
+        url = where if isinstance(where, str) else where.as_uri()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.do(f"{domain}.enable")
         self.do(
@@ -78,11 +79,10 @@ class Tab:
         )
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.do("Emulation.setEmulatedMedia", features=[feature])
-        self.do("Page.navigate", url=path.as_uri())
+        self.do("Page.navigate", url=url)
         deadline = time.monotonic() + 30
         while not (
-            self.value("document.readyState") == "complete"
-            and self.value("location.href") == path.as_uri()
+            self.value("document.readyState") == "complete" and self.value("location.href") == url
         ):
             assert time.monotonic() < deadline, "the page was not loaded in 30 s"
             time.sleep(0.05)
@@ -213,6 +213,10 @@ def test_it_prints(tab: Tab, report: tuple[Path, dict[str, Any]]) -> None:
     assert len(printed) > 20_000
     tab.do("Emulation.setEmulatedMedia", media="print")
     assert _luminance(tab.value("getComputedStyle(document.body).color")) < 60
+    # On A4 (794 pixels at 96 dpi, margins not counted) no table is wider than the paper.
+    tab.open(report[0], 794)
+    tab.do("Emulation.setEmulatedMedia", media="print")
+    assert tab.value("document.documentElement.scrollWidth") <= 794
     tab.do("Emulation.setEmulatedMedia", media="")
 
 

@@ -376,7 +376,20 @@ def test_the_command_writes_rows_page_and_results(
     assert (tmp_path / "report.html").read_text() == compare_page.of_rows(*compared)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert "hyperliquid_docs-queue-previous_mark-scan.json" in names
+    assert {"accounts-hit.png", "worst-haircut-of-equity.png"} <= {*names}
     assert "previous mark" in done.output and "0.333" not in done.output
+    # Drawn again from what lies there, the page is the same.
+    spec = importlib.util.spec_from_file_location("report_script", ROOT / "scripts" / "report.py")
+    assert spec is not None and spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    (tmp_path / "report.html").unlink()
+    done = CliRunner().invoke(report.cli, [str(tmp_path / "compare.json"), "--format", "svg"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report.html").read_text() == compare_page.of_rows(*compared)
+    # A bar carries the name of its policy.
+    words = (tmp_path / "worst-haircut-of-equity.svg").read_text()
+    assert "1. bankruptcy" in words and "2. previous mark" in words
 
 
 @pytest.mark.parametrize(

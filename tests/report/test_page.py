@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -177,8 +178,39 @@ def test_a_report_is_drawn_again_from_the_result_alone(crashed: Any, tmp_path: P
     done = CliRunner().invoke(script.cli, [str(target)])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "report.html").read_text() == page.of_run(crashed("two_winners")[1])
+    # For a paper: drawings that scale, with nothing in them that another run would not have.
+    drawn = []
+    for _ in range(2):
+        asked = [str(target), "--format", "svg", "--format", "pdf"]
+        done = CliRunner().invoke(script.cli, asked)
+        assert done.exit_code == 0, done.output
+        drawn.append([(tmp_path / f"waterfall.{form}").read_bytes() for form in ("svg", "pdf")])
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0].startswith(b"<svg") and drawn[0][1].startswith(b"%PDF")
     target.write_text("{}")
     done = CliRunner().invoke(script.cli, [str(target)])
     assert done.exit_code == 1 and "is no result of this version" in done.output
     done = CliRunner().invoke(script.cli, ["no_such_run"])
     assert done.exit_code == 1 and "run the crash first" in done.output
+    done = CliRunner().invoke(script.cli, ["compare/no_such_run"])
+    assert done.exit_code == 1 and "compare it first" in done.output
+
+
+def test_readings_close_to_each_other_do_not_share_a_place(crashed: Any) -> None:
+    result = json.loads(json.dumps(crashed("atom_flash")[1]))
+    series = result["series"]
+    # A path of many steps: no more ticks than there is room for, and the last has its own.
+    ends = [at for at, when in enumerate(series["when"]) if when == "end"]
+    last = ends[-1]
+    for _ in range(60):
+        for column in ("step", "when", "timestamp", "vault", "below_zero", "uninsured"):
+            series[column].append(series[column][last])
+        for market in series["markets"].values():
+            for column in market.values():
+                column.append(column[last])
+    svg = next(plot for plot in plots.of_run(result) if plot.name == "money").draw(plots._LIGHT)
+    axes = svg.axes[-1]
+    ticks = sorted(axes.get_xticks())
+    assert ticks[-1] == len(series["when"]) - 1
+    room = plots._right(series) / plots.MAX_TICKS
+    assert all(b - a >= room for a, b in itertools.pairwise(ticks))

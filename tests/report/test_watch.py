@@ -168,7 +168,7 @@ def test_an_open_round_and_its_news_are_shown(node: Node) -> None:
     keeper = market.engine.actor("keeper")
     market.venue.liquidator.send("liquidate", market.ids["loser"], 2, sender=keeper)
     view = looking.look()
-    assert view.round == "round 1: 0 of 130 X of bankrupt longs taken"
+    assert str(view.round) == "round 1: 0 of 130 X of bankrupt longs taken"
     assert view.waiting and view.markets[0].frozen
     assert "ADL round 1: 130 X of bankrupt longs need takers" in view.news
     market.keeper().advance()

@@ -92,6 +92,14 @@ def test_the_command_tells_the_story_and_ends_with_the_solvency_lines(
     assert "\x1b" not in done.stdout + done.stderr
     written = {"result.json", "report.html", "events.parquet", "events.csv", "waterfall.png"}
     assert written < set(os.listdir(tmp_path))
+    # On a node that others can look at it says where; test_watch_page.py looks.
+    if engine == "anvil":
+        assert "watch it: ape run watch --rpc http://" in done.stderr
+        venue = json.loads((tmp_path / "venue.json").read_text())
+        assert venue["clearinghouse"].startswith("0x")
+        assert set(venue["accounts"]) == {*result["accounts"]} - {"vault"}
+    else:
+        assert not (tmp_path / "venue.json").exists()
 
 
 def test_quiet_leaves_the_solvency_lines(crash: Any, tmp_path: Path) -> None:

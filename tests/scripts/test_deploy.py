@@ -108,6 +108,8 @@ def test_a_venue_on_the_test_chain_can_be_loaded_from_its_addresses(
             (line,) = [row for row in done.output.splitlines() if handle.address in row]
             assert line.split()[:3] == [handle.name, handle.address, f"{size:,}"]
     assert os.listdir(out.parent) == ["addresses.json"]
+    # A chain of Ape's own is gone with the command, and the command says so.
+    assert "this chain ends now. To keep a venue: run anvil" in done.output
 
 
 BAD = {

@@ -566,7 +566,23 @@ def test_a_missing_key_of_the_file_is_named(key, first):
     assert str(p).startswith(f"{FILE}:1: {key}: found no such key, expected the key {key}: ")
 
 
-@pytest.mark.parametrize("key", ["markets", "accounts", "path", "expect"])
+def test_somebody_must_be_there_but_a_crowd_is_enough():
+    found = [str(p) for p in problems(edited("\naccounts:\n", "\nseed: 0\nxaccounts:\n"))]
+    words = f"{FILE}:1: accounts: found nobody, expected at least one account, or populations"
+    assert words in found
+    crowd = """\
+name: two_winners
+description: Nobody is stated by name.
+source: made up
+markets: {X: {size_decimals: 2, max_leverage: 20, price: "100"}}
+populations: [{name: few, market: X, count: 3, collateral: "1000", leverage: "2"}]
+path: [{set_price: {X: "99"}}]
+expect: {solvency.difference: "0"}
+"""
+    assert fmt.parse(crowd, FILE).account_names == ("few_1", "few_2", "few_3", "maker")
+
+
+@pytest.mark.parametrize("key", ["markets", "path", "expect"])
 def test_a_missing_section_is_named(key):
     found = [str(p) for p in problems(edited(f"\n{key}:\n", f"\nseed: 0\nx{key}:\n"))]
     assert any(f":1: {key}: found no such key, expected the key {key}: " in p for p in found)
