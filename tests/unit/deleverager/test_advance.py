@@ -639,7 +639,7 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     move_mark(MARK)
     receipt = liquidate(bankrupt)
     assert vault.available() == 60 * USDC
-    assert deleverager.retry_at(X, True) == (receipt.timestamp // 1_000, oracle.epoch() + 1)
+    assert deleverager.retry_at(X, True) == (receipt.timestamp, oracle.epoch() + 1)
     assert deleverager.retry_at(X, False) == (0, 0)
     with refused("deleverager: tried in this epoch"):
         deleverager.retry(X, True, 100, sender=stranger)
