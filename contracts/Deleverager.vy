@@ -1023,6 +1023,8 @@ def _end_turn(turn: Turn):
     """
     @notice Writes down what the turn's fills have changed, and settles the lot if they took all of it.
     """
+    if turn.taken == 0:
+        return
     self._worth[turn.market][turn.is_long] += turn.lot.worth - turn.worth
     self._round.rank = turn.rank
     self._round.taken += turn.taken
