@@ -310,7 +310,7 @@ def open_settlement(market: uint256) -> uint256:
     @notice Governor only: the account that takes the other side of a settled market's positions.
     """
     self._require_governor()
-    checks.require(self.frozen_markets & (1 << market) == 0, "clearinghouse: adl round open")
+    self._require_unfrozen(1 << market)
     account: uint256 = ledger._open_account(self.deleverager, ledger.Kind.ESTATE)
     self.settlement_account[market] = account
     if ledger._open_interest(market) != 0:
@@ -368,7 +368,7 @@ def deposit(account: uint256, amount: uint256):
     ledger._credit(account, amount)
     self._note_flow(account, amount, True)
     log Deposited(account=account, amount=amount, cash=ledger._cash(account))
-    self._file(account, MAX_MARKETS)
+    self._file_cash(account)
     self._pull(amount)
 
 
@@ -395,7 +395,7 @@ def withdraw(account: uint256, amount: uint256):
     checks.require(paid <= ledger.held, BEYOND)
     ledger._debit(account, amount, paid)
     self._note_flow(account, amount, False)
-    self._file(account, MAX_MARKETS)
+    self._file_cash(account)
     log Withdrawn(
         account=account,
         amount=amount,
@@ -468,7 +468,7 @@ def sweep_fees():
     if left != to_vault:
         ledger._pay_out_fees(treasury, left - to_vault)
         self._note_flow(treasury, left - to_vault, True)
-        self._file(treasury, MAX_MARKETS)
+        self._file_cash(treasury)
     log FeesSwept(
         repaid=repaid,
         to_vault=to_vault,
@@ -560,59 +560,77 @@ def fill(
 
 
 @internal
-def _exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, quote: uint256):
+def _exchange(
+    market: uint256, buyer: uint256, seller: uint256, size: uint256, quote: uint256
+) -> bool:
     """
     @dev The ledger's primitive at the market's funding index of this moment.
+    @return Whether a round freezes the market.
     """
     mark: uint256 = 0
     index: int256 = 0
-    mark, index = self._prices(market)
-    in_round: bool = (self.frozen_markets >> market) & 1 == 1
-    if in_round:
+    in_round: bool = False
+    mark, index, in_round = self._prices(market)
+    if not in_round and (self.frozen_markets >> market) & 1 == 1:
+        in_round = True
         self._pinned = (
             (convert(convert(index, bytes32), uint256) << 128) | (mark << 8) | (market + 1)
         )
-    ledger._exchange(market, index, buyer, seller, size, quote, in_round)
-    self._file(buyer, market)
-    self._file(seller, market)
+    bought: uint256 = 0
+    sold: uint256 = 0
+    bought, sold = ledger._exchange(market, index, buyer, seller, size, quote, in_round)
+    self._file(buyer, market, bought)
+    self._file(seller, market, sold)
+    return in_round
 
 
 @internal
 def _transfer_cash(source: uint256, to: uint256, amount: uint256):
     ledger._transfer_cash(source, to, amount)
-    self._file(source, MAX_MARKETS)
-    self._file(to, MAX_MARKETS)
+    self._file_cash(source)
+    self._file_cash(to)
 
 
 @internal
-def _file(account: uint256, market: uint256):
+def _file_cash(account: uint256):
     """
-    @notice Tells the index what a trader's account holds, after a change of its position in
-            `market`, or of its cash alone (MAX_MARKETS).
+    @notice As below, after a change of its cash alone.
     """
-    index: address = self.ranking_index
     word: uint256 = ledger._accounts[account]
-    if index == empty(address) or word & 255 != convert(ledger.Kind.TRADER, uint256):
+    if ledger._active_of(word) != 0:
+        self._file(account, MAX_MARKETS, word)
+
+
+@internal
+def _file(account: uint256, market: uint256, word: uint256):
+    """
+    @notice Tells the index what a trader's account (its word in the ledger is `word`) holds, after a
+            change of its position in `market`, or of its cash alone (MAX_MARKETS).
+    """
+    if word & 255 != convert(ledger.Kind.TRADER, uint256):
+        return
+    index: address = self.ranking_index
+    if index == empty(address):
         return
     active: uint256 = ledger._active_of(word)
-    if market == MAX_MARKETS and active == 0:
-        return
     leg: uint256 = market
-    if active != 0 and active & (active - 1) == 0:
-        leg = bits.lowest(active)
+    held: uint256 = 0
+    if active != 0:
+        if active & unsafe_sub(active, 1) == 0:
+            leg = bits.lowest(active)
+        if leg != MAX_MARKETS:
+            held = ledger._positions[account][leg]
     cash: int256 = ledger._cash_of(word)
     if word & INFLOW != 0:
         # Filed by no more cash than it is ranked by, now or in the round that is open.
         since: uint256 = 0
-        if not self._is_frozen(account):
+        if active & self.frozen_markets == 0:
             since = staticcall oracle.epoch()
         fresh: uint256 = self._inflow(account, since)
         cash -= convert(fresh, int256)
         if fresh == 0:
             ledger._accounts[account] = word & ~INFLOW
-    extcall IRankingIndex(index).touch(
-        account, active, leg, ledger._positions[account][leg], cash
-    )
+    extcall IRankingIndex(index).touch(account, active, leg, held, cash)
 
 
 @internal
@@ -655,9 +673,10 @@ def exchange(market: uint256, buyer: uint256, seller: uint256, size: uint256, qu
     @notice Liquidator and deleverager only: the exchange primitive, without a margin check.
     """
     self._require_waterfall()
-    self._exchange(market, buyer, seller, size, quote)
-    if self.settling != 0 and ledger._open_interest(market) == 0:
-        self.settling &= ~(1 << market)
+    # No round works in a settled market.
+    if not self._exchange(market, buyer, seller, size, quote):
+        if self.settling != 0 and ledger._open_interest(market) == 0:
+            self.settling &= ~(1 << market)
 
 
 @external
@@ -738,18 +757,18 @@ def _look(market: uint256) -> Reading:
 
 @view
 @internal
-def _prices(market: uint256) -> (uint256, int256):
+def _prices(market: uint256) -> (uint256, int256, bool):
     """
-    @notice Mark and funding index; in a round what its first exchange has read.
+    @notice Mark and funding index; in a round what its first exchange has read, which the last one says.
     """
     pinned: uint256 = self._pinned
-    if pinned & 255 == market + 1:
-        return (pinned >> 8) & (2**24 - 1), ledger._cash_of(pinned)
+    if pinned & 255 == unsafe_add(market, 1):
+        return (pinned >> 8) & (2**24 - 1), ledger._cash_of(pinned), True
     mark: uint256 = 0
     is_fresh: bool = False
     index: int256 = 0
     mark, is_fresh, index = self._read(market, self.terms[market])
-    return mark, index
+    return mark, index, False
 
 
 @view
@@ -969,7 +988,13 @@ def _is_frozen(account: uint256) -> bool:
 @view
 @internal
 def _require_thawed(account: uint256):
-    checks.require(not self._is_frozen(account), "clearinghouse: adl round open")
+    self._require_unfrozen(ledger._active(account))
+
+
+@view
+@internal
+def _require_unfrozen(markets: uint256):
+    checks.require(markets & self.frozen_markets == 0, "clearinghouse: adl round open")
 
 
 @pure
@@ -1025,9 +1050,10 @@ def _require_governor():
 @view
 @internal
 def _require_waterfall():
-    checks.require(
-        msg.sender == self.liquidator or msg.sender == self.deleverager, "clearinghouse: waterfall only"
-    )
+    # Not by way of `checks`, which hands over the sentence each time: a round asks for every fill.
+    assert (
+        msg.sender == self.deleverager or msg.sender == self.liquidator
+    ), "clearinghouse: waterfall only"
 
 
 @internal
@@ -1067,7 +1093,8 @@ def mark(market: uint256) -> uint256:
     """
     mark: uint256 = 0
     index: int256 = 0
-    mark, index = self._prices(market)
+    in_round: bool = False
+    mark, index, in_round = self._prices(market)
     return mark
 
 
@@ -1131,17 +1158,19 @@ def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
         quote=position.quote,
         cash=ledger._cash_of(word),
         equity=0,
-        estate=self._estates[market][position.size < 0],
     )
     if ledger._active_of(word) == 1 << market:
         mark: uint256 = 0
         index: int256 = 0
-        mark, index = self._prices(market)
-        stake.equity = (
-            stake.cash
-            + position.size * convert(mark, int256)
-            + position.quote
-            - ledger._funding_owed(position, index)
+        in_round: bool = False
+        mark, index, in_round = self._prices(market)
+        # Terms of less than 2^127 each.
+        stake.equity = unsafe_add(
+            unsafe_add(stake.cash, position.quote),
+            unsafe_sub(
+                unsafe_mul(position.size, convert(mark, int256)),
+                ledger._funding_owed(position, index),
+            ),
         )
     else:
         stake.equity = self._margin(account).equity

@@ -129,6 +129,31 @@ struct Round:
     incomplete: bool
 
 
+# What closing winners needs of the lot at work and of its round, looked up once a call. Nothing else can
+# ask in between, so what changes with each fill is written when the call or the lot's turn ends.
+struct Turn:
+    lot: Lot
+    # What the lot was worth when the turn was looked up.
+    worth: int256
+    round: uint256
+    market: uint256
+    is_long: bool
+    epoch: uint256
+    mark: uint256
+    previous_mark: uint256
+    # The close price, ticks, unless it is the lot's own: its bankruptcy price.
+    price: uint256
+    by_lot: bool
+    estate: uint256
+    book: address
+    # 1 if its winners have a rank, else 0; and the last one's.
+    ranked: uint256
+    rank: uint256
+    # Lots.
+    taken: uint256
+    previews: bool
+
+
 event PolicySet:
     score: indexed(address)
     close: uint256
@@ -215,12 +240,14 @@ event LotSettled:
     uninsured: uint256
 
 
-# Lots of an estate that an account took, at this mark or at the oracle price if that was worse for it.
+# Lots of an estate that an account took at `price`, ticks: this mark, or the oracle price if that was
+# worse for it.
 event LotsTaken:
     account: indexed(uint256)
     market: indexed(uint256)
     is_long: bool
     size: uint256
+    price: uint256
     mark: uint256
 
 
@@ -498,15 +525,7 @@ def _advance(max_steps: uint256) -> bool:
         elif self._round.stage == OWN:
             steps += self._close_own(lot, most - steps)
         else:
-            is_new: bool = not self._round.ranking
             steps += self._rank(lot, most - steps)
-            if is_new:
-                self._round.incomplete = (
-                    self._round.incomplete
-                    or not staticcall self._ranking().is_complete(
-                        self._round.market, not self._round.is_long
-                    )
-                )
     self._round.steps += steps
     self._save()
     return self._is_busy()
@@ -587,14 +606,7 @@ def _open_round() -> bool:
         self._absorb(market, not is_long)
     needed: uint256 = self._absorb(market, is_long)
     self.round_count += 1
-    self._round = empty(Round)
-    self._round.id = self.round_count
-    self._round.market = market
-    self._round.is_long = is_long
-    self._round.epoch = staticcall oracle.epoch()
-    self._round.mark = staticcall oracle.mark(market)
-    self._round.previous_mark = staticcall oracle.previous_mark(market)
-    self._round.lot = self.first_lot[market][is_long]
+    self._begin(market, is_long, self.round_count, self.first_lot[market][is_long])
     self._round.end = self.lot_count[market][is_long]
     self._round.needed = needed
     log RoundOpened(
@@ -607,6 +619,21 @@ def _open_round() -> bool:
         needed=needed,
     )
     return True
+
+
+@internal
+def _begin(market: uint256, is_long: bool, id: uint256, lot: uint256):
+    """
+    @notice The round at work is a new one, at the prices of this moment.
+    """
+    self._round = empty(Round)
+    self._round.id = id
+    self._round.market = market
+    self._round.is_long = is_long
+    self._round.epoch = staticcall oracle.epoch()
+    self._round.mark = staticcall oracle.mark(market)
+    self._round.previous_mark = staticcall oracle.previous_mark(market)
+    self._round.lot = lot
 
 
 @internal
@@ -842,26 +869,27 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
     @return Steps used: one for each close, one for having looked at them all.
     """
     market: uint256 = self._round.market
-    index: uint256 = self._round.lot
+    is_long: bool = self._round.is_long
     accounts: DynArray[uint256, MAX_OWN] = staticcall clearinghouse.accounts_of(
         staticcall clearinghouse.account_owner(lot.bankrupt)
     )
-    left: Lot = lot
+    turn: Turn = empty(Turn)
+    own: uint256 = self._round.own
     steps: uint256 = 0
     # Once more than there can be accounts.
     for _: uint256 in range(MAX_OWN + 1):
         if steps >= max_steps:
             break
-        if self._round.own >= len(accounts):
+        if own >= len(accounts):
             self._round.stage = RANKING
             # Nothing to look at where the bankrupt's is the only one.
             if len(accounts) > 1:
                 steps += 1
             break
-        account: uint256 = accounts[self._round.own]
-        self._round.own += 1
+        account: uint256 = accounts[own]
+        own += 1
         size: int256 = (staticcall clearinghouse.position(account, market)).size
-        if size == 0 or (size > 0) == self._round.is_long:
+        if size == 0 or (size > 0) == is_long:
             continue
         score: uint256 = 0
         pnl: int256 = 0
@@ -870,8 +898,11 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
         if score == 0:
             continue
         steps += 1
-        self._close_winner(
-            left,
+        # Most bankrupts have none.
+        if turn.round == 0:
+            turn = self._turn(lot)
+        turn = self._close_winner(
+            turn,
             IRanking.Pick(
                 account=account,
                 size=max_value(uint256),
@@ -882,9 +913,11 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
                 more=False,
             ),
         )
-        if self._round.lot != index:
+        if turn.lot.size == 0:
             break
-        left = self._unpack(self._lots[market][self._round.is_long][index])
+    self._round.own = own
+    if turn.round != 0:
+        self._end_turn(turn)
     return steps
 
 
@@ -894,41 +927,57 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
 @internal
 def _rank(lot: Lot, max_steps: uint256) -> uint256:
     """
-    @notice Asks the engine for the next winner and closes it, or settles the lot if nobody is left.
-    @return Steps used: the engine's, and one for what was done here; at least one.
+    @notice Asks the engine for one winner after the other and closes them, until the lot is gone, nobody
+            is left, or the steps are used.
+    @return Steps used: the engine's, one for each winner, and one for the end of the lot.
     """
+    turn: Turn = self._turn(lot)
     if not self._round.ranking:
         numerator: uint256 = 0
         denominator: uint256 = 0
-        numerator, denominator = self._close_price(lot)
+        numerator, denominator = self._close_price(turn)
         # Else dust accounts that make a side too large would keep a market frozen.
         self._round.by_fallback = not staticcall self.engine.is_allowed(
-            self._round.market, not self._round.is_long
+            turn.market, not turn.is_long
         )
         extcall self._ranking().begin(
             IRanking.Query(
-                market=self._round.market,
-                winners_long=not self._round.is_long,
-                mark=self._round.mark,
+                market=turn.market,
+                winners_long=not turn.is_long,
+                mark=turn.mark,
                 numerator=numerator,
                 denominator=denominator,
                 size=lot.size,
-                epoch=self._round.epoch,
+                epoch=turn.epoch,
                 score=self.score_rule.address,
             )
         )
         self._round.ranking = True
-    pick: IRanking.Pick = extcall self._ranking().next(max_steps)
-    if pick.more:
-        return max(pick.steps, 1)
-    if pick.account == 0:
-        self._settle(lot)
-    else:
-        self._close_winner(lot, pick)
-        # The end of a lot is a step of its own.
-        if not self._round.ranking:
-            return pick.steps + 2
-    return pick.steps + 1
+        if not staticcall self._ranking().is_complete(turn.market, not turn.is_long):
+            self._round.incomplete = True
+    ranking: IRanking = self._ranking()
+    is_over: bool = False
+    steps: uint256 = 0
+    for _: uint256 in range(MAX_WORK):
+        if is_over or steps >= max_steps:
+            break
+        pick: IRanking.Pick = extcall ranking.next(unsafe_sub(max_steps, steps))
+        if pick.more:
+            steps += max(pick.steps, 1)
+            continue
+        steps += pick.steps + 1
+        if pick.account == 0:
+            is_over = True
+        else:
+            turn = self._close_winner(turn, pick)
+            if turn.lot.size == 0:
+                is_over = True
+                steps += 1
+    self._end_turn(turn)
+    # What nobody takes.
+    if is_over and turn.lot.size != 0:
+        self._settle(turn.lot)
+    return steps
 
 
 @view
@@ -937,15 +986,63 @@ def _ranking() -> IRanking:
     return self.fallback if self._round.by_fallback else self.engine
 
 
-@view
 @internal
-def _close_price(lot: Lot) -> (uint256, uint256):
+def _turn(lot: Lot) -> Turn:
+    """
+    @notice The lot at work, and what is needed of its round.
+    """
+    if self._book == empty(address):
+        self._book = staticcall clearinghouse.order_book()
+    market: uint256 = self._round.market
+    is_long: bool = self._round.is_long
+    mark: uint256 = self._round.mark
+    previous_mark: uint256 = self._round.previous_mark
+    rule: uint256 = self.close_rule
+    return Turn(
+        lot=lot,
+        worth=lot.worth,
+        round=self._round.id,
+        market=market,
+        is_long=is_long,
+        epoch=self._round.epoch,
+        mark=mark,
+        previous_mark=previous_mark,
+        price=mark if rule == CLOSE_AT_MARK else previous_mark,
+        by_lot=rule == CLOSE_AT_BANKRUPTCY,
+        estate=staticcall clearinghouse.estate(market, is_long),
+        book=self._book,
+        ranked=1 if self._round.stage == RANKING else 0,
+        rank=self._round.rank,
+        taken=0,
+        previews=self._previews,
+    )
+
+
+@internal
+def _end_turn(turn: Turn):
+    """
+    @notice Writes down what the turn's fills have changed, and settles the lot if they took all of it.
+    """
+    if turn.taken == 0:
+        return
+    self._worth[turn.market][turn.is_long] += turn.lot.worth - turn.worth
+    self._round.rank = turn.rank
+    self._round.taken += turn.taken
+    if turn.lot.size == 0:
+        self._settle(turn.lot)
+    else:
+        self._lots[turn.market][turn.is_long][self._round.lot] = self._pack(turn.lot)
+
+
+@pure
+@internal
+def _close_price(turn: Turn) -> (uint256, uint256):
     """
     @notice Ticks per lot at which winners are closed, as a fraction.
     """
-    if self.close_rule != CLOSE_AT_BANKRUPTCY:
-        return self._fixed_price(), 1
-    return self._whole(lot), lot.size
+    if turn.by_lot:
+        return self._whole(turn.lot, turn.is_long), turn.lot.size
+    return turn.price, 1
 
 
 @view
@@ -961,7 +1058,7 @@ def _is_dry(lot: Lot) -> bool:
         return False
     if self.close_rule != CLOSE_AT_BANKRUPTCY:
         return lot.size <= self._round.dry_size
-    here: uint256 = self._whole(lot)
+    here: uint256 = self._whole(lot, self._round.is_long)
     at_mark: uint256 = lot.size * self._round.mark
     ours: uint256 = here * self._round.dry_size
     theirs: uint256 = self._round.dry_whole * lot.size
@@ -974,20 +1071,26 @@ def _is_dry(lot: Lot) -> bool:
 
 
 @internal
-def _close_winner(lot: Lot, pick: IRanking.Pick):
+def _close_winner(turn: Turn, pick: IRanking.Pick) -> Turn:
     """
     @notice Closes a winner against the lot, as far as both go. Whether it is eligible is judged
             here, from live state, whatever the engine says.
+    @dev At the bankruptcy price the quote is computed from what is left of the lot, so the last fill
+         takes the lot's worth to exactly 0; until then the winner bears the unit: it pays
+         rounded up for a bankrupt long and receives rounded down for a bankrupt short.
+
+         Sizes are below 2^64, prices below 2^24 and worths below 2^127, so nothing here can overflow.
+    @return The turn as it is then.
     """
-    market: uint256 = self._round.market
-    is_long: bool = self._round.is_long
-    mark: uint256 = self._round.mark
+    market: uint256 = turn.market
+    is_long: bool = turn.is_long
+    mark: uint256 = turn.mark
     stake: IClearinghouse.Stake = staticcall clearinghouse.stake(pick.account, market)
     if not stake.is_trader:
-        return
+        return turn
     numerator: uint256 = 0
     denominator: uint256 = 0
-    numerator, denominator = self._close_price(lot)
+    numerator, denominator = self._close_price(turn)
     size: uint256 = min(
         pick.size,
         eligibility.bearable(
@@ -998,83 +1101,62 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
             mark,
             numerator,
             denominator,
-            lot.size,
+            turn.lot.size,
         ),
     )
     if size == 0:
-        return
-    quote: uint256 = self._quote(lot, size)
-    at_mark: int256 = convert(size * mark, int256)
-    haircut: int256 = convert(quote, int256) - at_mark
-    left: Lot = lot
-    left.size -= size
+        return turn
+    after: Turn = turn
+    after.lot.size = unsafe_sub(turn.lot.size, size)
+    after.taken = unsafe_add(turn.taken, size)
+    after.rank = unsafe_add(turn.rank, turn.ranked)
+    quote: uint256 = unsafe_mul(numerator, size)
+    haircut: int256 = 0
     if is_long:
-        left.worth += convert(quote, int256)
-        extcall clearinghouse.exchange(market, pick.account, stake.estate, size, quote)
+        quote = unsafe_div(unsafe_add(quote, unsafe_sub(denominator, 1)), denominator)
+        paid: int256 = convert(quote, int256)
+        haircut = unsafe_sub(paid, convert(unsafe_mul(size, mark), int256))
+        after.lot.worth = unsafe_add(turn.lot.worth, paid)
+        extcall clearinghouse.exchange(market, pick.account, turn.estate, size, quote)
     else:
-        left.worth -= convert(quote, int256)
-        haircut = -haircut
-        extcall clearinghouse.exchange(market, stake.estate, pick.account, size, quote)
-    self._lots[market][is_long][self._round.lot] = self._pack(left)
-    self._worth[market][is_long] += left.worth - lot.worth
-    rank: uint256 = 0
-    if self._round.stage == RANKING:
-        rank = self._round.rank + 1
-        self._round.rank = rank
-    if self._book == empty(address):
-        self._book = staticcall clearinghouse.order_book()
-    extcall IOrderBook(self._book).void_orders(pick.account)
-    self._round.taken += size
-    if self._previews:
+        quote = unsafe_div(quote, denominator)
+        paid: int256 = convert(quote, int256)
+        haircut = unsafe_sub(convert(unsafe_mul(size, mark), int256), paid)
+        after.lot.worth = unsafe_sub(turn.lot.worth, paid)
+        extcall clearinghouse.exchange(market, turn.estate, pick.account, size, quote)
+    extcall IOrderBook(turn.book).void_orders(pick.account)
+    if turn.previews:
         self._plan.append(
             IDeleverager.Fill(
                 winner=pick.account,
                 size=size,
                 quote=quote,
                 score=pick.score,
-                rank=rank,
+                rank=after.rank,
                 haircut=haircut,
                 exact=pick.exact,
             )
         )
     log Deleveraged(
-        round=self._round.id,
-        bankrupt=lot.bankrupt,
+        round=turn.round,
+        bankrupt=turn.lot.bankrupt,
         winner=pick.account,
         market=market,
         is_long=is_long,
-        epoch=self._round.epoch,
+        epoch=turn.epoch,
         size=size,
         quote=quote,
-        price=quote * MICRO // size,
+        price=unsafe_div(unsafe_mul(quote, MICRO), size),
         mark=mark,
-        previous_mark=self._round.previous_mark,
-        lot_size=lot.size,
-        lot_worth=lot.worth,
+        previous_mark=turn.previous_mark,
+        lot_size=turn.lot.size,
+        lot_worth=turn.lot.worth,
         score=pick.score,
-        rank=rank,
+        rank=after.rank,
         haircut=haircut,
         exact=pick.exact,
     )
-    if left.size == 0:
-        self._settle(left)
-
-
-@view
-@internal
-def _quote(lot: Lot, size: uint256) -> uint256:
-    """
-    @notice micro-USDC for `size` lots at the close price.
-    @dev At the bankruptcy price it is computed from what is left of the lot, so the last fill
-         takes the lot's worth to exactly 0; until then the winner bears the unit: it pays
-         rounded up for a bankrupt long and receives rounded down for a bankrupt short.
-    """
-    if self.close_rule != CLOSE_AT_BANKRUPTCY:
-        return size * self._fixed_price()
-    whole: uint256 = self._whole(lot)
-    if self._round.is_long:
-        return self._ceil_div(whole * size, lot.size)
-    return whole * size // lot.size
+    return after
 
 
 @pure
@@ -1093,24 +1175,13 @@ def _at_mark(lot: Lot, is_long: bool, mark: uint256) -> int256:
     return lot.worth + (at_mark if is_long else -at_mark)
 
 
-@view
+@pure
 @internal
-def _fixed_price() -> uint256:
-    """
-    @notice The close price of a rule by which all lots of a round close alike, ticks.
-    """
-    if self.close_rule == CLOSE_AT_MARK:
-        return self._round.mark
-    return self._round.previous_mark
-
-
-@view
-@internal
-def _whole(lot: Lot) -> uint256:
+def _whole(lot: Lot, is_long: bool) -> uint256:
     """
     @notice micro-USDC for which all of the lot closes at its bankruptcy price; never below 0.
     """
-    return convert(max(-lot.worth if self._round.is_long else lot.worth, 0), uint256)
+    return convert(max(-lot.worth if is_long else lot.worth, 0), uint256)
 
 
 @internal
@@ -1233,7 +1304,9 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
             self._end_lot(market, estate, lot, lot.worth)
             lot.worth = 0
         self._lots[market][is_long][first] = self._pack(lot)
-    log LotsTaken(account=account, market=market, is_long=is_long, size=taken, mark=mark)
+    log LotsTaken(
+        account=account, market=market, is_long=is_long, size=taken, price=price, mark=mark
+    )
     return taken
 
 
@@ -1287,7 +1360,7 @@ def _settle(lot: Lot):
     self._lots[market][is_long][self._round.lot] = self._pack(left)
     if lot.size != 0:
         self._round.dry_size = lot.size
-        self._round.dry_whole = self._whole(lot)
+        self._round.dry_whole = self._whole(lot, is_long)
     self._round.surplus += surplus
     self._round.residual += residual
     self._round.insurance += insurance
@@ -1346,14 +1419,7 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
     self._lots[market][is_long][place] = self._pack(Lot(bankrupt=0, size=size, worth=worth))
     self._loaded = True
     self._previews = True
-    self._round = empty(Round)
-    self._round.id = self.round_count + 1
-    self._round.market = market
-    self._round.is_long = is_long
-    self._round.epoch = staticcall oracle.epoch()
-    self._round.mark = staticcall oracle.mark(market)
-    self._round.previous_mark = staticcall oracle.previous_mark(market)
-    self._round.lot = place
+    self._begin(market, is_long, self.round_count + 1, place)
     self._round.end = place + 1
     self._round.stage = RANKING
     self._round.lot_size = size
@@ -1362,7 +1428,8 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
     for _: uint256 in range(2**20):
         if self._round.lot != place or len(self._plan) == MAX_PLAN or msg.gas < STRETCH_GAS:
             break
-        self._rank(left, STRETCH)
+        # At most one fill a step.
+        self._rank(left, min(STRETCH, MAX_PLAN - len(self._plan)))
         left = self._unpack(self._lots[market][is_long][place])
     raw_revert(abi_encode(self._plan, left.size, self._round.lot != place))
 
@@ -1481,6 +1548,22 @@ def frozen_until(market: uint256) -> uint256:
     if not (self._is_queued[market][True] or self._is_queued[market][False]):
         return 0
     return self._clock[market] + self.round_ttl
+
+
+@view
+@external
+def retry_at(market: uint256, is_long: bool) -> (uint256, uint256):
+    """
+    @notice Timestamp and epoch from which `retry` may open a round for an estate's lots, once both have
+            come and the price is fresh. Both 0: there are none to retry, or a round has them.
+    """
+    if (
+        not self._lots_left(market, is_long)
+        or self._is_queued[market][is_long]
+        or staticcall clearinghouse.settlement_account(market) != 0
+    ):
+        return 0, 0
+    return self._clock[market], self._tried_in[market][is_long] + 1
 
 
 @view

@@ -35,10 +35,14 @@ from ..interfaces import IClearinghouse
 from . import position_codec
 
 SCALE: constant(int256) = 10**9
+MAX_MARKETS: constant(uint256) = 64
 # Bits of an account's word below its cash, and of a place in a list.
 FLAGS: constant(uint256) = 2**128 - 1
 PLACE: constant(uint256) = 2**40 - 1
+# A place that stands for empty ones, and how one of the others is written there: 2^32 positions would
+# take the chain some years to open.
 EMPTY: constant(uint256) = 2**255
+EMPTY_PLACE: constant(uint256) = 2**32 - 1
 # Accounts of one owner that are listed: those that it opened first.
 MAX_LISTED: constant(uint256) = 16
 
@@ -56,7 +60,8 @@ event AccountOpened:
     kind: Kind
 
 
-# Both sides of one exchange. `quote` micro-USDC go from `buyer` to `seller`.
+# Both sides of one exchange. `quote` micro-USDC go from `buyer` to `seller`. While a round freezes the
+# market there is none: `Deleveraged`, `LotsNetted` and `LegWoundUp` name the same two, size and quote.
 event Exchanged:
     market: indexed(uint256)
     buyer: indexed(uint256)
@@ -124,19 +129,21 @@ _owners: HashMap[uint256, address]
 # m of `active` is set while the account has a position in market m; `isolated` is a market + 1, 0 for
 # a cross account; `inflow` is the clearinghouse's: money may have come in during this epoch.
 _accounts: HashMap[uint256, uint256]
-_positions: HashMap[uint256, HashMap[uint256, uint256]]
+_positions: HashMap[uint256, uint256[MAX_MARKETS]]
 # The first accounts of a trader, six ids of 40 bits a word; above those of word 0 how many there are.
 _listed: HashMap[address, HashMap[uint256, uint256]]
 
 fees: public(uint256)
 funding_pool: public(HashMap[uint256, int256])
 funding_dust: public(HashMap[uint256, int256])
-# Of a market: from the top the first empty place 40 + 1 long | short (0: none) | places long 40 |
-# short 40 | lots long, which is as many as are short, 64.
+# Of a market: from the top the empty places long 40 | short 40 | places long 40 | short 40 | lots long,
+# which is as many as are short, 64.
 _interest: HashMap[uint256, uint256]
 
 # Traders with a position, by market and side (True: long), in no particular order. A place that a
-# round has emptied says so in its top bit, and which one was emptied before it, + 1.
+# round has emptied still names who left, or it is the head of up to six that were emptied after it:
+# EMPTY | the head before it, as below 40 | six places of 32 each. In the market's word a head is its
+# place + 1 37 | how many of its six 3; 0: there is none.
 _holders: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
 
 
@@ -149,27 +156,29 @@ def _exchange(
     size: uint256,
     quote: uint256,
     in_round: bool,
-):
+) -> (uint256, uint256):
     """
     @notice The exchange primitive: the only way in which a position changes.
     @dev `buyer` gets `size` lots and pays `quote` micro-USDC, `seller` the reverse: the same
          two integers on both sides. Both settle funding at `index` first.
-    @param in_round Whoever is closed leaves an empty place in the list of holders, which costs one
-           word instead of three, and the next one to join fills it.
+    @param in_round Whoever is closed leaves an empty place in the list of holders, which costs an
+           seventh of a word instead of three, and the next one to join fills it. Nor is there an
+           `Exchanged`: the round's receipts, or those of a wind-up, say all that it would.
+    @return The words of both accounts, which are stored.
     """
     assert buyer != seller, "ledger: exchange with itself"
     assert size != 0, "ledger: exchange of nothing"
-    longs: int256 = self._apply(
-        market, index, buyer, convert(size, int256), -convert(quote, int256), in_round
-    )
-    longs += self._apply(
-        market, index, seller, -convert(size, int256), convert(quote, int256), in_round
-    )
-    if longs != 0:
-        self._interest[market] = convert(
-            convert(self._interest[market], int256) + longs, uint256
-        )
-    log Exchanged(market=market, buyer=buyer, seller=seller, size=size, quote=quote)
+    lots: int256 = convert(size, int256)
+    money: int256 = convert(quote, int256)
+    interest: uint256 = self._interest[market]
+    bought: uint256 = 0
+    sold: uint256 = 0
+    interest, bought = self._apply(market, index, buyer, lots, -money, in_round, interest)
+    interest, sold = self._apply(market, index, seller, -lots, money, in_round, interest)
+    self._interest[market] = interest
+    if not in_round:
+        log Exchanged(market=market, buyer=buyer, seller=seller, size=size, quote=quote)
+    return bought, sold
 
 
 @internal
@@ -206,58 +215,77 @@ def _apply(
     size: int256,
     quote: int256,
     in_round: bool,
-) -> int256:
+    interest: uint256,
+) -> (uint256, uint256):
     """
     @notice One side of an exchange: `size` lots and `quote` micro-USDC, signed, for `account`.
     @dev What closes is released from the position in proportion, truncated toward zero, and
          realised into the same account's cash: the rounding stays within the account, so it
          can move money neither in nor out. A flip closes first; the part of `quote` that
          closes is truncated once and the rest opens the other side.
-    @return By how many lots the account's long side grew.
+
+         Sums need no check of their own: what is stored is far from the range of 256 bits, so a sum
+         that left it would be a number that no word of an account or a position has room for.
+    @param interest The market's word. The caller stores the one that is returned.
+    @return It, and the account's word, which is stored.
     """
     position: position_codec.Packed = position_codec.unpack(self._positions[account][market])
     word: uint256 = self._accounts[account]
     before: int256 = position.size
+    after: int256 = unsafe_add(before, size)
     cash: int256 = self._cash_of(word)
-    cash -= self._settle(market, index, account, position, cash)
+    if position.index != index and before != 0:
+        cash = unsafe_sub(cash, self._settle(market, index, account, position, cash))
     realised: int256 = 0
-    if before == 0 or (before > 0) == (size > 0):
-        position.quote += quote
-    elif abs(size) < abs(before):
-        released: int256 = position.quote * abs(size) // abs(before)
-        position.quote -= released
-        realised = released + quote
+    if after == 0:
+        realised = unsafe_add(position.quote, quote)
+        position.quote = 0
+    elif before == 0 or (before > 0) == (size > 0):
+        position.quote = unsafe_add(position.quote, quote)
+    elif (after > 0) == (before > 0):
+        # Below 2^79 times less than 2^55.
+        released: int256 = unsafe_div(unsafe_mul(position.quote, abs(size)), abs(before))
+        position.quote = unsafe_sub(position.quote, released)
+        realised = unsafe_add(released, quote)
     else:
         closing: int256 = quote * abs(before) // abs(size)
-        realised = position.quote + closing
-        position.quote = quote - closing
-    position.size = before + size
-    position.index = index if position.size != 0 else 0
-    if (before > 0) != (position.size > 0) or (before < 0) != (position.size < 0):
-        if position.size == 0:
-            word &= ~(1 << (16 + market))
+        realised = unsafe_add(position.quote, closing)
+        position.quote = unsafe_sub(quote, closing)
+    position.size = after
+    position.index = index if after != 0 else 0
+    changed: uint256 = interest
+    # The sides are apart: a long one was one and is none, or the reverse.
+    if (before > 0) != (after > 0) or (before < 0) != (after < 0):
+        if after == 0:
+            word &= ~(1 << unsafe_add(16, market))
         else:
-            word |= 1 << (16 + market)
+            word |= 1 << unsafe_add(16, market)
         # Only traders are listed: the vault, the tranche and estates are never deleveraged as
         # winners.
         if word & 255 == convert(Kind.TRADER, uint256):
-            position.holder = self._refile(
-                market, account, before, position.size, position.holder, in_round
+            changed, position.holder = self._refile(
+                market, account, before, after, position.holder, in_round, interest
             )
+    # Lots long are the lowest part of the word, and never below what one account has of them.
+    if before > 0:
+        changed = unsafe_sub(changed, convert(convert(before, bytes32), uint256))
+    if after > 0:
+        changed = unsafe_add(changed, convert(convert(after, bytes32), uint256))
     self._positions[account][market] = position_codec.pack(position)
-    cash += realised
-    self._accounts[account] = self._with_cash(word, cash)
+    cash = unsafe_add(cash, realised)
+    word = self._with_cash(word, cash)
+    self._accounts[account] = word
     log PositionChanged(
         account=account,
         market=market,
-        size=position.size,
+        size=after,
         quote=position.quote,
         cash=cash,
         realised=realised,
         funding_index=position.index,
         leverage=position.leverage,
     )
-    return max(position.size, 0) - max(before, 0)
+    return changed, word
 
 
 @internal
@@ -296,10 +324,11 @@ def _funding_owed(position: position_codec.Packed, index: int256) -> int256:
     @notice Micro-USDC that a position owes at `index` (below 0: is owed), rounded up: against
             the payer, and against the receiver too, so that the pool can never fall short.
     """
-    owed: int256 = position.size * (index - position.index)
+    # Below 2^55 times less than 2^73.
+    owed: int256 = unsafe_mul(position.size, unsafe_sub(index, position.index))
     if owed <= 0:
-        return owed // SCALE
-    return (owed + SCALE - 1) // SCALE
+        return unsafe_div(owed, SCALE)
+    return unsafe_div(unsafe_add(owed, SCALE - 1), SCALE)
 
 
 @internal
@@ -358,50 +387,80 @@ def _refile(
     after: int256,
     holder: uint256,
     in_round: bool,
-) -> uint256:
+    interest: uint256,
+) -> (uint256, uint256):
     """
     @notice Keeps the lists of holders up to date.
-    @dev The last one moves to the place of whoever leaves, except in a round: there the place stays
-         empty until someone joins. A list grows only where no place is empty, so it is never
-         longer than the number of holders once was.
-    @return The account's place in the list of its new side.
+    @dev The last one moves to the place of whoever leaves, except in a round: there the place is
+         noted as empty until someone joins, who gets the one that was emptied last. A list grows only
+         where no place is empty, so it is never longer than the number of holders once was.
+
+         The last place of a list goes only with who holds it, so no empty one is ever beyond the end.
+    @param interest The market's word.
+    @return It as it is then, and the account's place in the list of its new side.
     """
-    interest: uint256 = self._interest[market]
+    word: uint256 = interest
     if before != 0:
         side: bool = before > 0
         offset: uint256 = self._offset(side)
-        last: uint256 = ((interest >> offset) & PLACE) - 1
+        last: uint256 = unsafe_sub((word >> offset) & PLACE, 1)
         leaves_empty: bool = in_round
         if holder == last:
             leaves_empty = False
         elif not in_round:
             moved: uint256 = self._holders[market][side][last]
-            leaves_empty = moved >= EMPTY
+            leaves_empty = not self._holds(moved, market, side, last)
             if not leaves_empty:
                 self._holders[market][side][holder] = moved
                 self._positions[moved][market] = position_codec.with_holder(
                     self._positions[moved][market], holder
                 )
         if leaves_empty:
-            self._holders[market][side][holder] = EMPTY | ((interest >> (offset + 80)) & PLACE)
-            interest = (interest & ~(PLACE << (offset + 80))) | ((holder + 1) << (offset + 80))
+            shelf: uint256 = unsafe_add(offset, 80)
+            head: uint256 = (word >> shelf) & PLACE
+            if head == 0 or head & 7 == 6:
+                self._holders[market][side][holder] = EMPTY | (head << 192)
+                word = (word & ~(PLACE << shelf)) | (unsafe_add(holder, 1) << unsafe_add(shelf, 3))
+            else:
+                at: uint256 = unsafe_sub(head >> 3, 1)
+                bit: uint256 = (head & 7) << 5
+                self._holders[market][side][at] = (
+                    self._holders[market][side][at] & ~(EMPTY_PLACE << bit)
+                ) | (holder << bit)
+                word = unsafe_add(word, 1 << shelf)
         else:
-            interest -= 1 << offset
+            word = unsafe_sub(word, 1 << offset)
     place: uint256 = 0
     if after != 0:
         side: bool = after > 0
         offset: uint256 = self._offset(side)
-        place = (interest >> (offset + 80)) & PLACE
-        if place != 0:
-            place -= 1
-            before_it: uint256 = self._holders[market][side][place] & PLACE
-            interest = (interest & ~(PLACE << (offset + 80))) | (before_it << (offset + 80))
+        shelf: uint256 = unsafe_add(offset, 80)
+        head: uint256 = (word >> shelf) & PLACE
+        if head != 0:
+            place = unsafe_sub(head >> 3, 1)
+            places: uint256 = self._holders[market][side][place]
+            if head & 7 == 0:
+                word = (word & ~(PLACE << shelf)) | (((places >> 192) & PLACE) << shelf)
+            else:
+                place = (places >> (unsafe_sub(head & 7, 1) << 5)) & EMPTY_PLACE
+                word = unsafe_sub(word, 1 << shelf)
         else:
-            place = (interest >> offset) & PLACE
-            interest += 1 << offset
+            place = (word >> offset) & PLACE
+            word = unsafe_add(word, 1 << offset)
         self._holders[market][side][place] = account
-    self._interest[market] = interest
-    return place
+    return word, place
+
+
+@view
+@internal
+def _holds(account: uint256, market: uint256, is_long: bool, place: uint256) -> bool:
+    """
+    @notice Whether a place of a list is this account's, which it names; none is an empty place's.
+    """
+    if account >= EMPTY:
+        return False
+    position: position_codec.Packed = position_codec.unpack(self._positions[account][market])
+    return position.size != 0 and (position.size > 0) == is_long and position.holder == place
 
 
 @internal
@@ -631,4 +690,4 @@ def holder_at(market: uint256, is_long: bool, index: uint256) -> uint256:
     """
     assert index < self._holder_count(market, is_long), "clearinghouse: no such holder"
     account: uint256 = self._holders[market][is_long][index]
-    return 0 if account >= EMPTY else account
+    return account if self._holds(account, market, is_long, index) else 0

@@ -23,21 +23,20 @@ struct Packed:
     holder: uint256
 
 
-MAX_SIZE: constant(int256) = 2**55 - 1
-MAX_QUOTE: constant(int256) = 2**79 - 1
-MAX_INDEX: constant(int256) = 2**71 - 1
-
-
 @pure
 @internal
 def pack(position: Packed) -> uint256:
-    assert abs(position.size) <= MAX_SIZE, "ledger: size out of range"
-    assert abs(position.quote) <= MAX_QUOTE, "ledger: quote out of range"
-    assert abs(position.index) <= MAX_INDEX, "ledger: index out of range"
+    """
+    @dev A number that does not come back from its bits as it was has no room in them.
+    """
+    assert (position.size << 200) >> 200 == position.size, "ledger: size out of range"
+    assert (position.quote << 176) >> 176 == position.quote, "ledger: quote out of range"
+    assert (position.index << 184) >> 184 == position.index, "ledger: index out of range"
+    # Up to the top bit, then down again, without the sign: what is above a number's bits is gone.
     return (
-        (self._bits(position.size) & (2**56 - 1))
-        | ((self._bits(position.quote) & (2**80 - 1)) << 56)
-        | ((self._bits(position.index) & (2**72 - 1)) << 136)
+        ((convert(convert(position.size, bytes32), uint256) << 200) >> 200)
+        | ((convert(convert(position.quote, bytes32), uint256) << 176) >> 120)
+        | ((convert(convert(position.index, bytes32), uint256) << 184) >> 48)
         | (position.leverage << 208)
         | (position.holder << 216)
     )
@@ -57,21 +56,9 @@ def with_holder(word: uint256, holder: uint256) -> uint256:
 def unpack(word: uint256) -> Packed:
     # Up to the top bit, then down again: the second shift copies the sign.
     return Packed(
-        size=self._signed(word << 200) >> 200,
-        quote=self._signed(word << 120) >> 176,
-        index=self._signed(word << 48) >> 184,
+        size=convert(convert(word << 200, bytes32), int256) >> 200,
+        quote=convert(convert(word << 120, bytes32), int256) >> 176,
+        index=convert(convert(word << 48, bytes32), int256) >> 184,
         leverage=(word >> 208) & 255,
         holder=word >> 216,
     )
-
-
-@pure
-@internal
-def _bits(number: int256) -> uint256:
-    return convert(convert(number, bytes32), uint256)
-
-
-@pure
-@internal
-def _signed(word: uint256) -> int256:
-    return convert(convert(word, bytes32), int256)

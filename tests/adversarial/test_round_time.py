@@ -69,6 +69,7 @@ def test_round_left_alone_for_ten_epochs() -> None:
         0,
         False,
     )
+    assert adl_.call("retry_at", 0, True)[0] == 2 * bench.engine.timestamp - began
     bench.epoch()
     assert bench.venue.oracle.call("mark", 0) == bench.ticks(0, "80") + 9
     # The lot stands as it did: its bankruptcy price is the winners', not insurance's.

@@ -3,6 +3,7 @@ the places that a round leaves empty until somebody joins."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from tests.helpers import X, Y, refused
@@ -78,6 +79,78 @@ def test_a_round_leaves_places_empty_and_who_joins_fills_them(bare: Any) -> None
     for account in (b, c, d, e, f):
         trade(other, account, 10)
     assert (holders(house, True), holders(house, False)) == ([], [])
+
+
+def test_many_empty_places_are_filled_from_the_one_emptied_last(bare: Any) -> None:
+    """More than one word notes, the last one a whole one, and in two rounds."""
+    house, crowd = bare.house, []
+    for _ in range(18):
+        house.open_account(sender=bare.book)
+        crowd.append(house.account_count())
+    *crowd, other = crowd
+
+    def trade(buyer: int, seller: int) -> None:
+        house.exchange(X, buyer, seller, 10, 1_000, sender=bare.waterfall)
+
+    for account in crowd:
+        trade(account, other)
+    left = [*crowd[3:13], crowd[1], crowd[14], crowd[0], crowd[15]]
+    for part in (left[:9], left[9:]):
+        house.freeze(X, True, sender=bare.adl)
+        for account in part:
+            trade(other, account)
+        house.freeze(X, False, sender=bare.adl)
+    there = [0 if account in left else account for account in crowd]
+    assert holders(house, True) == there
+    # They come back in another order than they left.
+    for account in left:
+        trade(account, other)
+        there[crowd.index(left[-1 - left.index(account)])] = account
+        assert holders(house, True) == there
+    house.open_account(sender=bare.book)
+    trade(house.account_count(), other)
+    assert holders(house, True) == [*there, house.account_count()]
+
+
+def test_whoever_comes_and_goes_the_list_is_who_is_there(bare: Any) -> None:
+    """Rounds and ordinary closes in any order, against a list kept by hand."""
+    house, crowd, chance = bare.house, [], random.Random(6)
+    for _ in range(17):
+        house.open_account(sender=bare.book)
+        crowd.append(house.account_count())
+    *crowd, other = crowd
+    places: list[int] = []
+    empty: list[int] = []
+    most = 0
+    for _ in range(12):
+        in_round = chance.random() < 0.5
+        if in_round:
+            house.freeze(X, True, sender=bare.adl)
+        for account in chance.sample(crowd, chance.randint(1, 16)):
+            if account not in places:
+                # A round takes nobody in.
+                if in_round:
+                    continue
+                house.exchange(X, account, other, 10, 1_000, sender=bare.waterfall)
+                if empty:
+                    places[empty.pop()] = account
+                else:
+                    places.append(account)
+            else:
+                house.exchange(X, other, account, 10, 1_000, sender=bare.waterfall)
+                place = places.index(account)
+                if place == len(places) - 1:
+                    places.pop()
+                elif in_round or places[-1] == 0:
+                    places[place] = 0
+                    empty.append(place)
+                else:
+                    places[place] = places.pop()
+        if in_round:
+            house.freeze(X, False, sender=bare.adl)
+        most = max(most, len(empty))
+        assert holders(house, True) == places
+    assert most > 7
 
 
 def test_markets_have_lists_of_their_own(bare: Any) -> None:

@@ -622,6 +622,7 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     deleverager: Any,
     liquidate: Any,
     clearinghouse: Any,
+    oracle: Any,
     open_position: Any,
     bankrupt: int,
     move_mark: Any,
@@ -636,8 +637,10 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     move_mark(930_000)
     open_position(maker_id, trader_id, SIZE)  # short from $93: no winner at $94
     move_mark(MARK)
-    liquidate(bankrupt)
+    receipt = liquidate(bankrupt)
     assert vault.available() == 60 * USDC
+    assert deleverager.retry_at(X, True) == (receipt.timestamp, oracle.epoch() + 1)
+    assert deleverager.retry_at(X, False) == (0, 0)
     with refused("deleverager: tried in this epoch"):
         deleverager.retry(X, True, 100, sender=stranger)
     with refused("deleverager: no steps"):
@@ -652,6 +655,7 @@ def test_lots_left_are_tried_again_in_a_later_epoch(
     assert settled(receipt, deleverager)["residual"] == 0
     with refused("deleverager: no lots left"):
         deleverager.retry(X, True, 100, sender=stranger)
+    assert deleverager.retry_at(X, True) == (0, 0)
     assert clearinghouse.position(clearinghouse.estate(X, True), X).size == 0
 
 

@@ -21,7 +21,14 @@ def test_they_go_at_the_mark_oldest_first(
     equity = clearinghouse.equity(maker_id)
     receipt = deleverager.take(maker_id, X, True, 800, sender=maker)
     assert args(receipt, deleverager.LotsTaken) == [
-        {"account": maker_id, "market": X, "is_long": True, "size": 800, "mark": 900_000}
+        {
+            "account": maker_id,
+            "market": X,
+            "is_long": True,
+            "size": 800,
+            "price": 900_000,
+            "mark": 900_000,
+        }
     ]
     settled = args(receipt, deleverager.LotSettled)
     assert [(e["bankrupt"], e["surplus"], e["residual"]) for e in settled] == [(lots[0], 0, 0)]
