@@ -5,8 +5,9 @@ and the clock is the chain's own. Reads go through the provider's web3, transact
 Ape account that signs them.
 
 A transaction is first rehearsed and sent only if that succeeds, so that one that reverts changes
-nothing: on a local network in the block to come, elsewhere on the last block. On a network with other users it may still fail after that; then it costs
-its sender gas and is reported as `Reverted` all the same.
+nothing: on a local network in the block to come, elsewhere on the last block. On a network with
+other users it may still fail after that; then it costs its sender gas and is reported as `Reverted`
+all the same.
 """
 
 from __future__ import annotations
@@ -225,8 +226,8 @@ class ApeEngine:
         account = self._senders.get(checksum(sender))
         if account is None:
             raise EngineError(f"no account of this engine can send as {sender}: use actor(label)")
-        # In the time of the block to come where none comes by itself: on anvil without traffic and on
-        # Ape's test chain, what is too soon for the last block would be so for ever.
+        # In the time of the block to come where none comes by itself: without traffic, what is too
+        # soon for the last block of anvil or of Ape's test chain would be so for ever.
         here = self._local or self.measures_gas
         self._rehearse(sender, to, data, "pending" if here else "latest")
         fields: dict[str, Any] = {"sender": account.address, "data": data}
