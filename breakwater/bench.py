@@ -59,14 +59,13 @@ class Speed:
 
 
 def actions(count: int, seed: int = 0) -> list[str]:
-    """The mix in a shuffled order; exact for every hundred."""
+    """The mix in a shuffled order; exact for every hundred, of which the last may be cut short."""
     hundred = [kind for kind, share in MIX.items() for _ in range(share)]
-    draws = generator(seed, "bench").random(count).tolist()
+    draws = generator(seed, "bench").random(count + -count % 100).tolist()
     out: list[str] = []
     while len(out) < count:
         part = draws[len(out) : len(out) + 100]
-        order = sorted(range(len(part)), key=part.__getitem__)
-        out += [hundred[i] for i in order]
+        out += [hundred[i] for i in sorted(range(100), key=part.__getitem__)]
     return out[:count]
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from breakwater import units
@@ -58,9 +59,11 @@ class Keeper:
         self.stuck: set[int] = set()
         self.tranche = int(self.venue.clearinghouse.call("tranche_account"))
         self._sent = sent
-        # Of the last full reading: the accounts to act on with their weakness, what it depends on
-        # beside the accounts themselves, and who was named in transactions since.
+        # Of the last full reading: the accounts to act on with their weakness, the same as a heap
+        # (with what has been outdated since), what it depends on beside the accounts themselves,
+        # and who was named in transactions since.
         self._due: dict[int, tuple[Fraction, int]] = {}
+        self._heap: list[tuple[Fraction, int]] = []
         self._moment: tuple[Any, ...] | None = None
         self._touched: set[int] = set()
 
@@ -91,10 +94,12 @@ class Keeper:
         self._moment = self._now()
         self._touched.clear()
         self._due = _due(self.venue.rows(self.ledger.accounts))
+        self._heap = sorted(self._due.values())
         return iter(sorted(self._due, key=self._due.__getitem__))
 
     def _weakest_but(self, passed: set[int]) -> int | None:
-        """The first of `weakest` that is not passed over; None if there is none.
+        """The first of `weakest` that is not passed over; None if there is none. Who is passed over
+        once stays so until the next full reading.
 
         Reads all accounts once, and then only those that changed: while marks, hour and frozen
         markets stay, nobody becomes due who is in no event, and who is named is read again.
@@ -106,14 +111,19 @@ class Keeper:
             self._touched.clear()
             for account in again:
                 self._due.pop(account, None)
-            self._due |= _due(self.venue.rows(again))
-        while left := self._due.keys() - passed:
-            account = min(left, key=self._due.__getitem__)
-            (row,) = self.venue.rows([account])
-            if row.is_liquidatable:
-                return account
-            # Somebody else was first, or its price has grown old.
-            del self._due[account]
+            for found in _due(self.venue.rows(again)).values():
+                self._due[found[1]] = found
+                heappush(self._heap, found)
+        while self._heap:
+            weakest = self._heap[0]
+            account = weakest[1]
+            if account not in passed and self._due.get(account) == weakest:
+                (row,) = self.venue.rows([account])
+                if row.is_liquidatable:
+                    return account
+                # Somebody else was first, or its price has grown old.
+                del self._due[account]
+            heappop(self._heap)
         return None
 
     def _now(self) -> tuple[Any, ...]:

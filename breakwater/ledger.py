@@ -13,8 +13,9 @@ accounts but the `AccountOpened` logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from breakwater.contract import Event, call_many
 from breakwater.venue import SCALE, Venue
@@ -63,6 +64,9 @@ class Ledger:
         self.venue = venue
         self.checks = 0
         self._accounts: list[int] = []
+        # Of the last flagged reading: prices, and each account's state with its equity.
+        self._prices: list[Any] = []
+        self._worth: dict[int, tuple[Any, int]] = {}
 
     @property
     def accounts(self) -> list[int]:
@@ -84,8 +88,10 @@ class Ledger:
     def check(self, anew: bool = False, flagged: bool = False) -> Solvency:
         """Reads the state and checks every identity. Raises InsolvencyError.
 
-        `anew` enumerates the accounts from the chain's logs first. `flagged` reads positions only
-        where an account says that it has one: with many markets, a small part of all.
+        `anew` enumerates the accounts from the chain's logs first. `flagged` is for one reading
+        after another: positions only where an account says that it has one (with many markets, a
+        small part of all), and equities only of those whose cash or positions are others than in
+        the flagged reading before, unless a price or funding index is.
         """
         if anew or not self._accounts:
             self.enumerate()
@@ -94,21 +100,34 @@ class Ledger:
         markets, count, held, uninsured, fees, balance = call_many(
             [*((house, name, ()) for name in single), (venue.usdc, "balanceOf", (house,))]
         )
-        rows = venue.rows(self._accounts)
-        pools = remainder = 0
+        rows = venue.balances(self._accounts)
+        states: dict[int, list[Any]] = {
+            account: [row.cash] for account, row in zip(self._accounts, rows, strict=True)
+        }
+        prices: list[Any] = []
+        pools = quotes = remainder = 0
         for market in range(markets):
             held_here = self._accounts
             if flagged:
-                held_here = [row.account for row in rows if row.active_markets >> market & 1]
-            pool, left = self._check_market(market, held_here)
+                held_here = [
+                    account
+                    for account, row in zip(self._accounts, rows, strict=True)
+                    if row.active_markets >> market & 1
+                ]
+            found = venue.positions(market, held_here)
+            for account, position in zip(held_here, found, strict=True):
+                states[account].append((market, position))
+            pool, left, price = self._check_market(market, held_here, found)
+            prices.append(price)
             pools += pool
+            quotes += sum(position.quote for position in found)
             remainder += left
         reading = Solvency(
             held=held,
-            owed=sum(row.cash + row.quotes for row in rows) + fees + pools - uninsured,
+            owed=sum(row.cash for row in rows) + quotes + fees + pools - uninsured,
             balance=balance,
             uninsured=uninsured,
-            equity=sum(row.equity for row in rows),
+            equity=self._equities(states, prices) if flagged else sum(venue.equities(list(states))),
             fees=fees,
             remainder=remainder,
             accounts=len(rows),
@@ -133,19 +152,31 @@ class Ledger:
         self.checks += 1
         return reading
 
-    def _check_market(self, market: int, accounts: list[int]) -> tuple[int, int]:
-        """I2 and I3 of one market. Returns its pool, and what would be left in it if every
-        position were settled now, micro-USDC."""
+    def _equities(self, states: dict[int, list[Any]], prices: list[Any]) -> int:
+        """Sum of the equities, each as the clearinghouse has it: it depends on nothing but the
+        account's state and the prices, so it is asked for anew where one of them is another."""
+        if prices != self._prices:
+            self._prices, self._worth = prices, {}
+        worth = self._worth
+        changed = [a for a, state in states.items() if a not in worth or worth[a][0] != state]
+        for account, equity in zip(changed, self.venue.equities(changed), strict=True):
+            worth[account] = (states[account], equity)
+        return sum(worth[account][1] for account in states)
+
+    def _check_market(
+        self, market: int, accounts: list[int], rows: Sequence[Any]
+    ) -> tuple[int, int, Any]:
+        """I2 and I3 of one market, whose positions these are. Returns its pool, what would be left
+        in it if every position were settled now, micro-USDC, and what equity is reckoned with."""
         house = self.venue.clearinghouse
         names = ["funding_pool", "funding_dust", "open_interest", "settlement_account"]
-        names.append("settlement_index")
-        pool, dust, interest, settled, index, running = call_many(
+        names += ["settlement_index", "mark"]
+        pool, dust, interest, settled, index, mark, running = call_many(
             [*((house, name, (market,)) for name in names), (self.venue.oracle, "index", (market,))]
         )
         if not settled:
             index = running
         sizes = unsettled = longs = rounded = 0
-        rows = self.venue.positions(market, accounts)
         for account, row in zip(accounts, rows, strict=True):
             _require(
                 row.size != 0 or row.quote == 0,
@@ -170,7 +201,7 @@ class Ledger:
         _require(dust >= 0, f"LEDGER_3: the funding dust of market {market} is {dust}")
         remainder = pool + rounded
         _require(remainder >= 0, f"LEDGER_4: funding remainder of market {market} is {remainder}")
-        return pool, remainder
+        return pool, remainder, (mark, index)
 
 
 def _require(holds: bool, message: str) -> None:

@@ -136,8 +136,10 @@ class Prices(Part):
 
 def to_ticks(price: Decimal) -> int:
     """A price in ticks, rounded half up and kept within what a market can quote."""
+    if price > units.MAX_TICKS:
+        return units.MAX_TICKS
     whole = int(price.quantize(Decimal(1), rounding=ROUND_HALF_UP, context=Context(prec=60)))
-    return max(1, min(whole, units.MAX_TICKS))
+    return max(1, whole)
 
 
 def _geometric(start: Decimal, factor: Decimal, steps: int) -> list[Decimal]:
@@ -195,7 +197,8 @@ def points(
         for stated, text in prices.anchors.points:
             steps = units.lots(stated, 0)
             if not 1 <= steps <= MOST_POINTS:
-                raise ValueError(f"{stated} steps to the anchor at {text}: a whole number from 1")
+                at = f"{stated} steps to the anchor at {text}"
+                raise units.UnitError(at, f"a whole number from 1 to {MOST_POINTS}")
             end = Decimal(units.ticks(text, size_decimals, prices.market))
             joined += _geometric(here, _MATH.divide(end, here), steps)
             here = end
@@ -223,14 +226,31 @@ def _inverse(normal: NormalDist, uniform: float) -> float:
 
 def _csv(shape: Csv, size_decimals: int, market: str, folder: Path) -> list[int]:
     if Path(shape.file).is_absolute():
-        raise ValueError(f"{shape.file}: a path relative to the scenario's folder")
-    text = (folder / shape.file).read_text(encoding="utf-8-sig")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    if shape.column not in (rows.fieldnames or ()):
-        raise ValueError(f"{shape.file}: no column {shape.column}")
-    out = [units.ticks(row[shape.column].strip(), size_decimals, market) for row in rows]
+        raise units.UnitError(shape.file, "a path relative to the scenario's folder")
+    file = shape.file
+    try:
+        text = (folder / file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise units.UnitError(f"{file}: not UTF-8 text", "a csv file") from None
+    # Comments are left out, and the lines keep their numbers.
+    numbered = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    rows = csv.DictReader(line for _, line in numbered)
+    names = rows.fieldnames or ()
+    if shape.column not in names:
+        known = f"a header with that column; it has {', '.join(names)}" if names else "a header"
+        raise units.UnitError(f"{file}: no column {shape.column}", known)
+    out = []
+    for (number, _), row in zip(numbered[1:], rows, strict=False):
+        try:
+            out.append(units.ticks((row[shape.column] or "").strip(), size_decimals, market))
+        except units.UnitError as error:
+            raise units.UnitError(f"{file}:{number}: {error}", error.expected) from None
     if not 1 <= len(out) <= MOST_POINTS:
-        raise ValueError(f"{shape.file}: {len(out)} prices, expected 1 to {MOST_POINTS}")
+        raise units.UnitError(f"{file}: {len(out)} prices", f"1 to {MOST_POINTS}")
     return out
 
 

@@ -774,6 +774,7 @@ class _Document:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             what = " ".join(str(error.problem or error.context or "bad syntax").split())
+            what = what.removeprefix("found ")
             raise self._fail(mark.line + 1 if mark else 1, what, "valid YAML") from error
         except (YAMLError, ValueError, RecursionError) as error:
             lines = str(error).strip().splitlines()
@@ -1450,7 +1451,11 @@ class _Meaning:
             found = f"{error.filename or 'file'}: {error.strerror or 'unreadable'}"
             self.doc.add((*loc, "prices", stretch.shape), found, "a file beside the scenario")
             return []
-        except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
+        except ArithmeticError:
+            found = "a price beyond all bounds"
+            self.doc.add((*loc, "prices", stretch.shape), found, "smaller moves")
+            return []
+        except (ValueError, TypeError) as error:
             wanted = error.expected if isinstance(error, units.UnitError) else "other values"
             self.doc.add((*loc, "prices", stretch.shape), str(error), wanted)
             return []

@@ -28,6 +28,7 @@ from breakwater.crash import SetupError
 from breakwater.engine import Engine, EngineError
 from breakwater.files import replace_text
 from breakwater.ledger import InsolvencyError
+from breakwater.options import found_scenario, own_chain
 from breakwater.report import clear
 from breakwater.scenario import ScenarioError, load
 
@@ -54,18 +55,6 @@ class _Command(ConnectedProviderCommand):
         return super().invoke(ctx)
 
 
-def _own_chain(ctx: click.Context, param: click.Parameter, provider: Any) -> Any:
-    """Refuses a network before anything connects to it."""
-    name = getattr(provider, "name", None)
-    if name in ("test", "foundry") and provider.network.name == "local":
-        return provider
-    found = provider.network_choice if name else "no network"
-    raise click.UsageError(
-        f"--network {found}: a comparison needs a chain of its own. Use ethereum:local:test (the "
-        "default: in process) or ethereum:local:foundry (anvil)."
-    )
-
-
 def _chain(provider: Any) -> Callable[[], AbstractContextManager[Engine]]:
     """A fresh chain for each set-up: a new one in process, or the devnet turned back after it."""
 
@@ -89,18 +78,6 @@ def _chain(provider: Any) -> Callable[[], AbstractContextManager[Engine]]:
     return devnet if provider.name == "foundry" else in_process
 
 
-def _find(scenario: str) -> Path:
-    path = Path(scenario)
-    if not scenario.endswith((".yaml", ".yml")):
-        path = ROOT / "scenarios" / f"{scenario}.yaml"
-    if not path.is_file():
-        names = ", ".join(sorted(known.stem for known in path.parent.glob("*.yaml"))) or "none"
-        raise click.BadParameter(
-            f"there is no scenario {scenario}. There are: {names}.", param_hint="SCENARIO"
-        )
-    return Path(os.path.relpath(path))
-
-
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     from breakwater.report.compare import label
 
@@ -117,7 +94,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-@click.command(cls=_Command, network_callback=_own_chain)
+@click.command(cls=_Command, network_callback=own_chain("a comparison"))
 @click.argument("scenario")
 @click.option("--score", "scores", multiple=True, metavar="NAME|FILE.vy", help="What ranks.")
 @click.option("--allocation", "allocations", multiple=True, metavar="NAME", help="Who shares.")
@@ -146,7 +123,7 @@ def cli(
       ape run compare atom_flash --close bankruptcy --close previous_mark --score my/Score.vy
     """
     chain = _chain(provider)
-    path = _find(scenario)
+    path = found_scenario(scenario)
     folder = out or ROOT / "out" / "compare" / path.stem
     clear(folder)
     console = Console(highlight=False)

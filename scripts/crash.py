@@ -6,7 +6,6 @@ what it looks like is `breakwater.show` and `breakwater.report`: no figure is ma
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import sys
@@ -31,50 +30,15 @@ from breakwater.crash import Crash, SetupError
 from breakwater.engine import Engine, EngineError, Reverted
 from breakwater.files import replace_text
 from breakwater.ledger import InsolvencyError
+from breakwater.options import found_scenario, own_chain
 from breakwater.report import clear
 from breakwater.scenario import ScenarioError, load
 
-SCENARIOS = ROOT / "scenarios"
 STORY_LINES = 10
 """Fills and payments in a row that are shown without --full."""
 
 REPEATED = (" sells ", " buys ", "insurance pays ")
 """What a sentence about a fill, or about what insurance adds to one, has in it."""
-
-NETWORKS = {"test": "ethereum:local:test", "foundry": "ethereum:local:foundry"}
-
-
-def _crashable(ctx: click.Context, param: click.Parameter, provider: Any) -> Any:
-    """Refuses a network before anything connects to it."""
-    name = getattr(provider, "name", None)
-    if name in NETWORKS and provider.network.name == "local":
-        return provider
-    found = provider.network_choice if name else "no network"
-    raise click.UsageError(
-        f"--network {found}: a crash needs a chain of its own, whose prices it makes and whose "
-        f"clock it sets. Use {NETWORKS['test']} (the default: in process) or "
-        f"{NETWORKS['foundry']} (anvil). `ape run deploy` puts a venue on a live network."
-    )
-
-
-def _find(scenario: str) -> Path:
-    """The file of a scenario given by name or path. Raises click.BadParameter with the choice."""
-    if scenario.endswith((".yaml", ".yml")) or os.sep in scenario:
-        path = Path(scenario)
-        if not path.is_file():
-            raise click.BadParameter(f"there is no file {scenario}.", param_hint="SCENARIO")
-        return path
-    path = SCENARIOS / f"{scenario}.yaml"
-    if not path.is_file():
-        names = sorted(known.stem for known in SCENARIOS.glob("*.yaml"))
-        close = difflib.get_close_matches(scenario, names, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise click.BadParameter(
-            f"there is no scenario {scenario}.{hint} There are: {', '.join(names) or 'none'}.",
-            param_hint="SCENARIO",
-        )
-    # Errors name the file as one would from here.
-    return Path(os.path.relpath(path))
 
 
 def _run(
@@ -149,7 +113,7 @@ class _Command(ConnectedProviderCommand):
         return super().invoke(ctx)
 
 
-@click.command(cls=_Command, network_callback=_crashable)
+@click.command(cls=_Command, network_callback=own_chain("a crash"))
 @click.argument("scenario")
 @click.option(
     "--out",
@@ -198,7 +162,7 @@ def cli(
       ape run crash atom_flash --network ethereum:local:foundry --pace 3    # and watch it
       ape run crash my/own.yaml --out /tmp/own --quiet
     """
-    path = _find(scenario)
+    path = found_scenario(scenario)
     target = (out or ROOT / "out" / path.stem) / "result.json"
     # Whatever goes wrong from here, no older result is taken for this run's.
     clear(target.parent)

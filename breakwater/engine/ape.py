@@ -4,9 +4,10 @@ Owns no chain: it may be a test chain that others use too, so nothing but the se
 and the clock is the chain's own. Reads go through the provider's web3, transactions through an
 Ape account that signs them.
 
-A transaction is first rehearsed on the last block and sent only if that succeeds, so that one that
-reverts changes nothing. On a network with other users it may still fail after that; then it costs
-its sender gas and is reported as `Reverted` all the same.
+A transaction is first rehearsed and sent only if that succeeds, so that one that reverts changes
+nothing: on a local network in the block to come, elsewhere on the last block. On a network with
+other users it may still fail after that; then it costs its sender gas and is reported as `Reverted`
+all the same.
 """
 
 from __future__ import annotations
@@ -225,9 +226,10 @@ class ApeEngine:
         account = self._senders.get(checksum(sender))
         if account is None:
             raise EngineError(f"no account of this engine can send as {sender}: use actor(label)")
-        # In the time of the block to come where the node has one: a devnet without traffic mines
-        # none, and what was too soon in its last block would be so for ever.
-        self._rehearse(sender, to, data, "pending" if self.measures_gas else "latest")
+        # In the time of the block to come where none comes by itself: without traffic, what is too
+        # soon for the last block of anvil or of Ape's test chain would be so for ever.
+        here = self._local or self.measures_gas
+        self._rehearse(sender, to, data, "pending" if here else "latest")
         fields: dict[str, Any] = {"sender": account.address, "data": data}
         if to is not None:
             fields["receiver"] = checksum(to)

@@ -11,28 +11,35 @@ follows the last by one second, and only a wait needs a call of its own. Each re
 compared with the expected one.
 
 Failures. A transaction is sent without a rehearsal (one round trip, and the verdict is that of the
-real block). If it fails, its output is read from its trace and `anvil_rollback` removes its block:
-clock, nonce and number are as before, and snapshots stay valid.
+real block). If it fails, its output is read from its trace and `anvil_rollback` (for a first block,
+a snapshot) removes its block: clock, nonce and number are as before, and snapshots stay valid.
 
-Speed. anvil pays for each block with work over its whole state: some 550 blocks a second at first,
-about 200 after 2,000. So a fresh node for each run is the fast way, and `transact_many`, which puts
-many transactions into one block, is the faster one: they travel in one JSON-RPC batch, are mined on
-demand, and come back as the block's receipts. The node handles the entries of a batch at once, in
-any order; each therefore offers one wei less for its gas than the one before, because a node mines
-by what is offered. Failures keep their place: the reason is read from the trace, for them alone. A
-node whose provider knows no batches, or which orders blocks otherwise, is served one by one, and
-says so in `batches`.
+Speed. anvil computes the state's root for each block anew, from every slot there is: half of its
+work on a small venue, and more with each order. A node that forks another one leaves the root out,
+so `start_anvil` starts two: one with nothing in it, and one on top of it, which is the engine's.
+What a contract made there holds is never asked of the lower node. For the rest, many transactions
+in one block are faster than one each (`transact_many`): they travel in one JSON-RPC batch, are
+mined on demand, and come back as the block's receipts. The node handles the entries of a batch at
+once, in any order; each therefore offers one wei less for its gas than the one before, because a
+node mines by what is offered. Failures keep their place: the reason is read from the trace, for
+them alone. A node whose provider knows no batches, or which orders blocks otherwise, is served one
+by one, and says so in `batches`. A node on this machine is spoken to over one connection of the
+engine's own: what a provider does around each request costs more than the request.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import select
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from web3 import HTTPProvider, Web3
 
@@ -67,6 +74,10 @@ _ROOM = hex(10**12)
 _BEST_OFFER = 10**12
 
 
+_HERE = ("127.0.0.1", "localhost", "::1")
+_ANSWER_SECONDS = 120.0
+
+
 class _RpcError(EngineError):
     """The node answered a request with an error."""
 
@@ -75,6 +86,42 @@ class _RpcError(EngineError):
         data = error.get("data")
         self.output = data if isinstance(data, str) and data.startswith("0x") else None
         super().__init__(f"{method}: {self.message}")
+
+
+class _Line:
+    """One connection to a node on this machine, kept open."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self._path = parts.path or "/"
+        self._connection = HTTPConnection(
+            parts.hostname or "", parts.port or 80, timeout=_ANSWER_SECONDS
+        )
+
+    @staticmethod
+    def to(web3: Web3) -> _Line | None:
+        """A line of its own to the node that a provider of plain HTTP names, if it is here."""
+        url = getattr(web3.provider, "endpoint_uri", None)
+        if not isinstance(web3.provider, HTTPProvider) or not isinstance(url, str):
+            return None
+        parts = urlsplit(url)
+        plain = parts.scheme == "http" and parts.username is None and not parts.query
+        return _Line(url) if plain and parts.hostname in _HERE else None
+
+    def ask(self, question: Any) -> Any:
+        """The node's answer to a JSON-RPC request or batch. Raises EngineError if there is none."""
+        body = json.dumps(question, separators=(",", ":")).encode()
+        line = self._connection
+        # Nothing is to be heard before a question, unless the node has closed a line left idle.
+        if line.sock is not None and select.select([line.sock], [], [], 0)[0]:
+            line.close()
+        try:
+            line.request("POST", self._path, body, {"Content-Type": "application/json"})
+            return json.loads(line.getresponse().read())
+        except (OSError, HTTPException, ValueError) as error:
+            line.close()
+            raise EngineError(f"the node at {self.url} does not answer: {error}") from None
 
 
 class _Snapshot:
@@ -104,6 +151,7 @@ class RpcEngine:
 
     def __init__(self, web3: Web3, genesis_timestamp: int = GENESIS_TIMESTAMP) -> None:
         self._web3 = web3
+        self._line = _Line.to(web3)
         version = str(self._rpc("web3_clientVersion"))
         if "anvil" not in version.lower():
             raise EngineError(f"this engine drives anvil, but the node is {version}")
@@ -121,7 +169,7 @@ class RpcEngine:
         self._roomy = False
         # Transactions sent, of the senders for which it matters; a batch states them.
         self._nonces: dict[str, int] = {}
-        self.batches = hasattr(web3.provider, "make_batch_request")
+        self.batches = self._line is not None or hasattr(web3.provider, "make_batch_request")
 
     @property
     def timestamp(self) -> int:
@@ -278,8 +326,12 @@ class RpcEngine:
         self._rpc("anvil_setTime", self._timestamp)
 
     def _rpc(self, method: str, *params: Any) -> Any:
-        # Through the provider: web3's own formatting costs more than the node's work.
-        answer: Any = self._web3.provider.make_request(method, list(params))  # type: ignore[arg-type]
+        # Web3's own formatting costs more than the node's work.
+        answer: Any
+        if self._line is not None:
+            answer = self._line.ask(_request(0, method, list(params)))
+        else:
+            answer = self._web3.provider.make_request(method, list(params))  # type: ignore[arg-type]
         if "error" in answer:
             raise _RpcError(method, answer["error"])
         return answer["result"]
@@ -289,7 +341,14 @@ class RpcEngine:
         provider: Any = self._web3.provider
         if not self.batches or len(calls) < 2:
             return [self._rpc(method, *params) for method, params in calls]
-        answers = provider.make_batch_request(list(calls))
+        if self._line is not None:
+            answers = self._line.ask(
+                [_request(place, method, params) for place, (method, params) in enumerate(calls)]
+            )
+            if isinstance(answers, list):
+                answers.sort(key=lambda answer: answer["id"])
+        else:
+            answers = provider.make_batch_request(list(calls))
         if not isinstance(answers, list):
             raise _RpcError("batch", answers.get("error", {}))
         for (method, _), answer in zip(calls, answers, strict=True):
@@ -329,6 +388,9 @@ class RpcEngine:
 
     def _send(self, sender: str, request: dict[str, str]) -> Receipt:
         self._unlock(sender)
+        # A node that forks another one cannot go back to the block it forked by a rollback.
+        first = self._block_number < self._first_block
+        mark = self._rpc("evm_snapshot") if first else None
         if not self._automine:
             self._rpc("evm_setAutomine", True)
             self._automine = True
@@ -344,13 +406,27 @@ class RpcEngine:
         self._check_block(number, timestamp, expected)
         if _int(raw["status"]) != 1:
             failure = self._failure(raw["transactionHash"])
-            self._rpc("anvil_rollback", 1)
+            self._await_empty_pool()
+            if mark is None:
+                self._rpc("anvil_rollback", 1)
+            else:
+                self._rpc("evm_revert", mark)
+                self._rpc("anvil_setTime", self._timestamp)
             self._roomy = False
             raise failure
         self._block_number, self._timestamp, self._wait = number, timestamp, 0
         if sender in self._nonces:
             self._nonces[sender] += 1
         return _receipt(raw, timestamp)
+
+    def _await_empty_pool(self) -> None:
+        """A mined transaction leaves the node's pool a moment after its receipt is out, and would
+        take the sender's next one with it if that had the same nonce."""
+        deadline = time.monotonic() + _START_SECONDS
+        while _int(self._rpc("txpool_status")["pending"]):
+            if time.monotonic() > deadline:
+                raise EngineError("the node keeps a transaction that it has mined in its pool")
+            time.sleep(0.001)
 
     def _failure(self, transaction_hash: str) -> Reverted:
         trace = self._rpc(
@@ -370,29 +446,43 @@ def start_anvil(
 ) -> Iterator[RpcEngine]:
     """An engine on an anvil of its own, on a free local port, ended with the context.
 
-    `flags` are given to it in place of those that suit the engine.
+    `flags` are given to it in place of those that suit the engine; then it is one node that forks
+    no other.
     Raises EngineError if there is no `anvil` on PATH or it does not come up in 15 seconds.
     """
+    # The rules that Ape's anvil is configured with; later ones price some things otherwise.
+    rules = ["--block-base-fee-per-gas", "0", "--gas-price", "0", "--hardfork", "prague"]
+    with contextlib.ExitStack() as nodes:
+        if flags is None:
+            ground = nodes.enter_context(
+                _node([*rules, "--timestamp", str(genesis_timestamp), "--accounts", "0"])
+            )
+            below = ["--fork-url", ground, "--no-rate-limit", "--no-storage-caching"]
+            # A copy of the state is kept for each block, and a rollback needs only the last one.
+            flags = [*rules, *below, "--prune-history", "2"]
+        url = nodes.enter_context(_node(flags))
+        provider = HTTPProvider(url, request_kwargs={"timeout": _ANSWER_SECONDS})
+        yield RpcEngine(Web3(provider), genesis_timestamp)
+
+
+@contextlib.contextmanager
+def _node(flags: Sequence[str]) -> Iterator[str]:
+    """The address of an anvil on a free local port, ended with the context."""
     binary = shutil.which("anvil")
     if binary is None:
         raise EngineError(ANVIL_MISSING)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    fees = ["--block-base-fee-per-gas", "0", "--gas-price", "0"]
-    # The rules that Ape's anvil is configured with; later ones price some things otherwise.
-    rules = ["--hardfork", "prague", "--timestamp", str(genesis_timestamp)]
-    # Old states would go to disk, block by block; a rollback needs only the last one.
-    history = ["--prune-history", "2"]
-    chosen = [*fees, *rules, *history] if flags is None else flags
     process = subprocess.Popen(
-        [binary, "--quiet", "--port", str(port), *chosen],
+        [binary, "--quiet", "--port", str(port), *flags],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     try:
-        web3 = Web3(HTTPProvider(f"http://127.0.0.1:{port}", request_kwargs={"timeout": 120}))
+        url = f"http://127.0.0.1:{port}"
+        web3 = Web3(HTTPProvider(url))
         deadline = time.monotonic() + _START_SECONDS
         while not web3.is_connected():
             if process.poll() is not None:
@@ -401,7 +491,7 @@ def start_anvil(
             if time.monotonic() > deadline:
                 raise EngineError(f"anvil did not answer on port {port} in {_START_SECONDS:.0f} s")
             time.sleep(0.02)
-        yield RpcEngine(web3, genesis_timestamp)
+        yield url
     finally:
         process.terminate()
         try:
@@ -411,6 +501,10 @@ def start_anvil(
             process.wait()
         if process.stderr:
             process.stderr.close()
+
+
+def _request(id_: int, method: str, params: list[Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
 
 
 def _int(value: Any) -> int:

@@ -395,7 +395,11 @@ def test_the_command_writes_rows_page_and_results(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["two_winer"], "there is no scenario two_winer. There are: atom_flash"),
+        (
+            ["two_winer"],
+            "there is no scenario two_winer. Did you mean two_winners? There are: atom",
+        ),
+        (["nothing.yaml"], "there is no file nothing.yaml."),
         (["two_winners", "--close", "never"], "there is no close never"),
         (["two_winners", "--score", "no_such.vy"], "cannot be read"),
         (["two_winners", "--network", "ethereum:mainnet:node"], "a chain of its own"),

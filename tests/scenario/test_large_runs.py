@@ -19,6 +19,7 @@ from breakwater.artifacts import ROOT
 from breakwater.crash import Crash
 from breakwater.engine.revm import RevmEngine
 from breakwater.keeper import Keeper
+from breakwater.ledger import InsolvencyError
 from breakwater.paths import SHAPES
 from breakwater.scenario import ACTIONS, ScenarioError, load, parse
 from breakwater.venue import Venue
@@ -188,6 +189,50 @@ def test_by_the_block_a_crash_ends_as_one_by_one(monkeypatch: pytest.MonkeyPatch
     assert many["setup"]["transactions"] == one["setup"]["transactions"]
     assert many["steps"][0]["refused"] == one["steps"][0]["refused"]
     assert many["transactions"] == one["transactions"]
+
+
+def test_a_flagged_reading_says_what_a_full_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every transaction of a crash with epochs, an hour's funding, rounds and withdrawals;
+    and it asks the chain for the equity of those who changed only."""
+    monkeypatch.setattr(crash_module, "FULL_CHECKS", 1)
+    asked: list[int] = []
+    equities, check = Venue.equities, Crash._check
+
+    def counted(self: Venue, accounts: Any) -> list[int]:
+        asked.append(len(accounts))
+        return equities(self, accounts)
+
+    def both(self: Crash, sent: Any) -> None:
+        check(self, sent)
+        flagged = self.ledger.check(flagged=True)
+        assert flagged == self.ledger.check()
+
+    monkeypatch.setattr(Venue, "equities", counted)
+    monkeypatch.setattr(Crash, "_check", both)
+    steps = '  - {set_price: {X: "99"}, seconds: 3600}\n'
+    steps += '  - {rush: {population: crowd, share: "0.1"}}\n  - {set_price: {X: "88"}}\n'
+    result = Crash(parse(TEXT.replace("path:\n", "path:\n" + steps), "t.yaml"), RevmEngine()).run()
+    assert len(result["bankruptcies"]) == 30
+    everybody = result["solvency"]["accounts"]
+    # Every second reading is a full one; of the flagged ones most ask for a few.
+    flagged = [count for count in asked if count < everybody]
+    assert len(asked) > 300 and len(flagged) > len(asked) // 3
+    assert sorted(flagged)[len(flagged) // 2] < 8
+
+
+def test_a_flagged_reading_sees_what_a_wrong_equity_would_hide() -> None:
+    crash = Crash(parse(TEXT, "t.yaml"), RevmEngine())
+    crash._set_up()
+    crash.ledger.check(flagged=True)
+    account = crash.account_ids["saver"]
+    state, equity = crash.ledger._worth[account]
+    crash.ledger._worth[account] = (state, equity + 1)
+    with pytest.raises(InsolvencyError, match=r"LEDGER_4: .* = -1$"):
+        crash.ledger.check(flagged=True)
+    # At another price nothing of it is left.
+    crash.engine.wait(60)
+    crash.venue.set_prices([999_999])
+    assert crash.ledger.check(flagged=True) == crash.ledger.check()
 
 
 MARKETS = ["M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9"]

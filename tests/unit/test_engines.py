@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import eth_abi
 import pytest
 import vyper
 from eth_abi.exceptions import DecodingError
+from web3 import HTTPProvider, LegacyWebSocketProvider, Web3
 
 from breakwater import contract as contracts
 from breakwater import words
@@ -402,6 +404,49 @@ def test_a_devnet_on_the_wall_clock_is_taken_back_to_genesis() -> None:
         receipt = probe.send("set", 1, sender=again.actor("keeper")).receipt
         assert receipt.timestamp == GENESIS_TIMESTAMP + 7
         assert len(probe.events()) == 2
+
+
+@needs_anvil
+def test_a_failure_leaves_nothing_in_the_pool_for_the_next_transaction_to_trip_over() -> None:
+    # A node forgets a mined transaction a moment later, with all of the same sender and nonce; with
+    # a batch before it, one in ten of these was lost.
+    with start_anvil(flags=["--no-mining"]) as devnet:
+        probe, keeper = make(devnet), devnet.actor("keeper")
+        for n in range(40):
+            devnet.transact_many([(keeper, probe.address, probe.encode("set", n))] * 2)
+            with pytest.raises(Reverted, match="too large"):
+                probe.send("set", 1_000, sender=keeper)
+            probe.send("set", n, sender=keeper)
+        assert probe.call("amount") == 39
+
+
+@needs_anvil
+def test_a_line_that_was_closed_is_opened_again_and_a_node_that_left_is_missed() -> None:
+    with start_anvil() as devnet:
+        probe, keeper = make(devnet), devnet.actor("keeper")
+        line = devnet._line
+        assert line is not None
+        line._connection.sock.shutdown(socket.SHUT_RDWR)
+        probe.send("set", 3, sender=keeper)
+        assert probe.call("amount") == 3
+    with pytest.raises(EngineError, match="does not answer"):
+        probe.call("amount")
+
+
+@needs_anvil
+@pytest.mark.parametrize(
+    "provider",
+    [
+        lambda url: HTTPProvider(f"{url}/?key=1"),
+        lambda url: LegacyWebSocketProvider(f"ws{url[4:]}"),
+    ],
+)
+def test_a_provider_that_is_no_plain_http_serves_as_well(provider: Any) -> None:
+    """Ape or a user may hand in any provider of web3; a node elsewhere is spoken to through it."""
+    with start_anvil() as devnet:
+        other = RpcEngine(Web3(provider(devnet._web3.provider.endpoint_uri)))  # type: ignore[attr-defined]
+        assert devnet._line is not None and other._line is None
+        assert batches(other) == batches(RevmEngine())
 
 
 @needs_anvil

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from breakwater.paths import Prices, Profile, points, quotes
 from breakwater.seeds import generator
+from breakwater.units import MAX_TICKS, UnitError
 
 START = 100_000
 """100 USDC where a tick is 0.001."""
@@ -75,6 +77,32 @@ def test_a_csv_gives_its_column(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("price\n99.55555\n")
     with pytest.raises(ValueError, match="off tick"):
         path(folder=tmp_path, csv={"file": "p.csv"})
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "wanted"),
+    [
+        (b"", "p.csv: no column price", "a header"),
+        (b"time,close\n", "p.csv: no column price", "it has time, close"),
+        (b"price\n", "p.csv: 0 prices", "1 to 20000"),
+        (b"# source\nday,price\n1,99\n\n2\n", 'p.csv:5: price "" is not plain', "decimal string"),
+        (b"price\n99\n-3\n", "p.csv:3: price -3 is below one tick", "at least 0.001"),
+        (b"price\n\xff\n", "p.csv: not UTF-8 text", "a csv file"),
+    ],
+)
+def test_a_csv_error_names_file_and_line(
+    content: bytes, words: str, wanted: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(UnitError, match=re.escape(words)) as refused:
+        path(folder=tmp_path, csv={"file": "p.csv"})
+    assert wanted in refused.value.expected
+
+
+def test_a_price_out_of_this_world_stays_at_the_last_tick() -> None:
+    steep = {"steps": 500, "drift": "5", "volatility": "0"}
+    assert path(jumps=steep)[-1] == MAX_TICKS
+    assert path(jumps=steep | {"drift": "-5"})[-1] == 1
 
 
 @pytest.mark.parametrize(

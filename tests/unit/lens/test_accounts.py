@@ -33,6 +33,10 @@ def test_rows_agree_with_the_clearinghouse(
     assert [row.active_markets for row in rows] == [0b11, 0b01, 0, 0]
     # $20 of equity below $24 of maintenance
     assert [row.is_liquidatable for row in rows] == [False, True, False, False]
+    assert [tuple(row) for row in lens.balances(ids)] == [
+        (row.cash, row.active_markets) for row in rows
+    ]
+    assert lens.equities(ids) == [row.equity for row in rows]
     assert [tuple(p) for p in lens.positions(X, ids)] == [
         (100, -100 * X_PRICE, 0, 0),
         (1_000, -1_000 * X_PRICE, 0, 0),
@@ -44,3 +48,4 @@ def test_rows_agree_with_the_clearinghouse(
 
 def test_no_accounts_give_no_rows(lens: Any) -> None:
     assert lens.accounts([]) == lens.positions(X, []) == []
+    assert lens.balances([]) == lens.equities([]) == []
