@@ -508,7 +508,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
             if proof == 2 or (proof == 1 and self._opened >= limit):
                 winner: uint256 = ID - (best.tie & ID)
                 self._pop_hand()
-                if self._nodes[winner] == 0:
+                if self._bucket_in(self._nodes[winner]) == 0:
                     now: Candidate = self._weigh(search, winner)
                     if now.tie == 0:
                         continue
@@ -629,11 +629,11 @@ def _open_next(search: Search, account: uint256):
     """
     node: uint256 = self._nodes[account]
     bucket: uint256 = self._bucket(search, self._last) + 1
-    if node >> 128 != bucket:
+    if self._bucket_in(node) != bucket:
         # It has left since. Its place in the list went with it: from the front again.
         self._next = self._buckets[bucket - 1] >> 64
         return
-    self._next = node & ID
+    self._next = self._after(node)
     self._open(search, account)
 
 
@@ -1144,4 +1144,25 @@ def bucket_of(account: uint256) -> uint256:
     @notice Where an account is filed: (market * 2 + side) * 2^25 + cell * 2^16 + band * 2^8 + tick,
             plus 1; 0: not in a bucket.
     """
-    return self._nodes[account] >> 128
+    return self._bucket_in(self._nodes[account])
+
+
+# --- A node --------------------------------------------------------------------------------------
+
+
+@pure
+@internal
+def _bucket_in(node: uint256) -> uint256:
+    """
+    @notice Key of the bucket that a node is in, plus 1; 0: in none.
+    """
+    return node >> 128
+
+
+@pure
+@internal
+def _after(node: uint256) -> uint256:
+    """
+    @notice The next account in the node's bucket, or nobody.
+    """
+    return node & ID
