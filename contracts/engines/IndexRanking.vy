@@ -246,7 +246,15 @@ def touch(account: uint256, active: uint256, market: uint256, word: uint256, cas
         return
     if self._stays_apart(self._nodes[account], active, market, word):
         return
-    self._file(account, active, market, word, cash)
+    self._file(
+        account,
+        active,
+        market,
+        position_codec.size_of(word),
+        position_codec.quote_of(word),
+        position_codec.index_of(word),
+        cash,
+    )
 
 
 @external
@@ -263,23 +271,16 @@ def refile(account: uint256):
     active: uint256 = staticcall clearinghouse.active_markets(account)
     legs: uint256 = active
     if legs == 0:
-        self._file(account, 0, 0, 0, cash)
+        self._file(account, 0, 0, 0, 0, 0, cash)
     for _: uint256 in range(MAX_MARKETS):
         if legs == 0:
             break
         market: uint256 = bits.lowest(legs)
         legs &= legs - 1
         position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
-        word: uint256 = position_codec.pack(
-            position_codec.Packed(
-                size=position.size,
-                quote=position.quote,
-                index=position.index,
-                leverage=0,
-                holder=0,
-            )
+        self._file(
+            account, active, market, position.size, position.quote, position.index, cash
         )
-        self._file(account, active, market, word, cash)
 
 
 @pure
@@ -295,21 +296,23 @@ def _stays_apart(node: uint256, active: uint256, market: uint256, word: uint256)
 
 
 @internal
-def _file(account: uint256, active: uint256, market: uint256, word: uint256, cash: int256):
+def _file(
+    account: uint256,
+    active: uint256,
+    market: uint256,
+    size: int256,
+    quote: int256,
+    index: int256,
+    cash: int256,
+):
     """
     @dev In a bucket or apart, never both. Where it stays nothing is written.
     """
     node: uint256 = self._nodes[account]
-    # Who has no position in the market has no side there either.
-    side: uint256 = (market << 1) | (((word >> 55) & 1) ^ 1)
+    side: uint256 = (market << 1) | convert(size > 0, uint256)
     bucket: uint256 = 0
     if active != 0 and active & (active - 1) == 0:
-        code: uint256 = rank_grid.bucket_of(
-            position_codec.size_of(word),
-            position_codec.quote_of(word),
-            position_codec.index_of(word),
-            cash,
-        )
+        code: uint256 = rank_grid.bucket_of(size, quote, index, cash)
         if code != rank_grid.APART:
             bucket = ((side << 25) | code) + 1
     was: uint256 = self._bucket_in(node)
