@@ -34,6 +34,7 @@ from breakwater.engine.rpc import RpcEngine, start_anvil
 from breakwater.files import replace_text
 from breakwater.model import ranking
 
+OUT: Final = ROOT / "out" / "bench" / "adl.json"
 PRICE: Final = 1_000_000
 MARKET: Final = 0
 SCORES: Final[tuple[ranking.ScoreRule, ...]] = ("hyperliquid_docs", "return_x_leverage")
@@ -266,7 +267,8 @@ def _bankrupt(crowd: Crowd, is_long: bool, lots: int) -> int:
 @click.option("--victims", default="1,10,100", help="Winners that each round closes.")
 @click.option("--scan-up-to", default=10_000, help="Holders up to which the scan is measured.")
 @click.option("--side", "sides", type=click.Choice(["both", "long", "short"]), default="both")
-def cli(sizes: str, victims: str, scan_up_to: int, sides: str) -> None:
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=OUT, help="File.")
+def cli(sizes: str, victims: str, scan_up_to: int, sides: str, out: Path) -> None:
     """Measure whole ADL rounds and write out/bench/adl.json."""
     counts = [int(word) for word in sizes.split(",")]
     many = [int(word) for word in victims.split(",")]
@@ -300,7 +302,6 @@ def cli(sizes: str, victims: str, scan_up_to: int, sides: str) -> None:
             f"index {each['score']:17} {each['side']:5} {each['victims']:>3} victims "
             f"{each['from']:,} -> {each['to']:,} holders: {each['ratio']:.3f} times the gas"
         )
-    path = ROOT / "out" / "bench" / "adl.json"
-    Path(path.parent).mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(result, indent=2) + "\n")
-    click.echo(f"written: {path.relative_to(ROOT)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(out, json.dumps(result, indent=2) + "\n")
+    click.echo(f"written: {out}")
