@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Final, NamedTuple
 
+from eth_utils.crypto import keccak
+
 from breakwater import artifacts, contract
 from breakwater.contract import Contract, Event
 from breakwater.engine.base import BATCH, Engine, Reverted
@@ -17,6 +19,7 @@ from breakwater.model import ranking
 from breakwater.venue import FORMULAS, Venue, VenueConfig
 
 USDC: Final = 10**6
+TOUCH: Final = keccak(text="touch(uint256,uint256,uint256,uint256,int256)")[:4].hex()
 LAST: Final = 2**256 - 1
 """In a row: the account opened last."""
 
@@ -154,6 +157,24 @@ class Crowd:
             assert len(txs) < 20_000, f"no end: {self.venue.deleverager.call('round')}"
         self.txs = txs
         return [event for tx in txs for event in tx.all("Deleveraged")]
+
+    def filing_gas(self, account: int) -> int:
+        """Gas of the index's own part in the last transaction when it was told of the account, from
+        the trace of an anvil; the first access to its address is not in it."""
+        engine: Any = self.engine
+        block = engine._rpc("eth_getBlockByNumber", hex(engine.block_number), False)
+        trace = engine._rpc(
+            "debug_traceTransaction", block["transactions"][-1], {"tracer": "callTracer"}
+        )
+        found = []
+        stack = [trace]
+        while stack:
+            call = stack.pop()
+            stack += call.get("calls", [])
+            data = call.get("input", "")[2:]
+            if data[:8] == TOUCH and int(data[8:72], 16) == account:
+                found.append(int(call["gasUsed"], 16))
+        return found[-1]
 
     def demand(self, fills: Sequence[Event], close: int, previous: int) -> ranking.Demand:
         """What the first lot of these receipts asked for."""

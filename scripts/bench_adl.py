@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from eth_utils.crypto import keccak
 
 from breakwater.artifacts import ROOT
 from breakwater.bulk import LARGE_PAGE, Crowd, Row
@@ -38,7 +37,6 @@ OUT: Final = ROOT / "out" / "bench" / "adl.json"
 PRICE: Final = 1_000_000
 MARKET: Final = 0
 SCORES: Final[tuple[ranking.ScoreRule, ...]] = ("hyperliquid_docs", "return_x_leverage")
-TOUCH: Final = keccak(text="touch(uint256,uint256,uint256,uint256,int256)")[:4].hex()
 
 
 class Population:
@@ -130,31 +128,13 @@ def filing(crowd: Crowd, people: Population, tries: int) -> dict[str, Any]:
         before = crowd.index.call("bucket_of", account)
         crowd.trade([Row(account, MARKET, row.is_buy, size, PRICE, 0)])
         after = crowd.index.call("bucket_of", account)
-        (stayed if before == after else changed).append(_touch_gas(crowd, account))
+        (stayed if before == after else changed).append(crowd.filing_gas(account))
     crowd.engine.revert(snap)
     return {
         "changed": {"max": max(changed), "mean": sum(changed) // len(changed)},
         "stayed": {"max": max(stayed), "mean": sum(stayed) // len(stayed)},
         "note": "first access to the index's address, 2,600, is not in these",
     }
-
-
-def _touch_gas(crowd: Crowd, account: int) -> int:
-    """Gas of the index's `touch` of the account in the last transaction."""
-    engine: Any = crowd.engine
-    block = engine._rpc("eth_getBlockByNumber", hex(engine.block_number), False)
-    trace = engine._rpc(
-        "debug_traceTransaction", block["transactions"][0], {"tracer": "callTracer"}
-    )
-    found = []
-    stack = [trace]
-    while stack:
-        call = stack.pop()
-        stack += call.get("calls", [])
-        data = call.get("input", "")[2:]
-        if data[:8] == TOUCH and int(data[8:72], 16) == account:
-            found.append(int(call["gasUsed"], 16))
-    return found[-1]
 
 
 def extrapolated(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:

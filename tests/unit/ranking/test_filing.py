@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from breakwater import artifacts, contract
+from breakwater.bulk import LAST, Crowd, Row
 from breakwater.contract import Contract
 from breakwater.engine.revm import RevmEngine
+from breakwater.engine.rpc import ANVIL_MISSING, start_anvil
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
 TRIES = 40_000 if LONG else 1_500
@@ -165,3 +168,36 @@ def filed(grid: Contract, legs: dict[int, Position]) -> int:
     ((market, leg),) = legs.items()
     code = grid.call("bucket_of", *leg)
     return 0 if code == APART else ((2 * market + (leg[0] > 0)) << 25 | code) + 1
+
+
+@pytest.mark.skipif(shutil.which("anvil") is None, reason=ANVIL_MISSING)
+def test_what_filing_costs() -> None:
+    """Cold, by the node's own trace. Where an account stays it is one word read."""
+    price = 1_000_000
+    with start_anvil() as engine:
+        crowd = Crowd(engine, [price, price])
+        rows = [Row(0, 0, is_buy, 1_000, price, 100 * price) for is_buy in (True, False)]
+        singles = crowd.trade(rows)
+        # In both markets: apart, on both sides.
+        rows = [each for row in rows for each in (row, Row(LAST, 1, not row.is_buy, 9, price, 0))]
+        both = crowd.trade(rows)
+        crowd.set_mark(price, price)
+        for account in (*singles, *both):
+            is_buy = account in (singles[0], both[0])
+            before = crowd.index.call("bucket_of", account)
+            assert (before != 0) == (account in singles)
+            crowd.trade([Row(account, 0, is_buy, 1, price, 0)])
+            assert crowd.index.call("bucket_of", account) == before
+            assert 2_100 < crowd.filing_gas(account) <= 3_000, f"STAYS: {account}"
+            # To another bucket; into a second market and out of it, or the other way round.
+            for row in (
+                Row(account, 0, is_buy, 1_000, price * 2, 0),
+                Row(account, 1, is_buy, 9, price, 0),
+                Row(account, 1, not is_buy, 9, price, 0),
+            ):
+                was = crowd.index.call("bucket_of", account)
+                crowd.trade([row])
+                # Apart in two markets it is in two lists, with a place in each.
+                most = 110_000 if was and crowd.index.call("bucket_of", account) else 170_000
+                assert crowd.filing_gas(account) <= most, f"MOVES: {account} {row}"
+            assert crowd.index.call("bucket_of", account) != before or before == 0
