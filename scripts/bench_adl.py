@@ -84,14 +84,15 @@ def rounds(
     bankrupt_long = not people.is_long
     mark = PRICE * 9 // 10 if bankrupt_long else PRICE * 11 // 10
     close = PRICE * 98 // 100 if bankrupt_long else PRICE * 102 // 100
+    sizes = {score: people.sizes(mark, close, score) for score in scores}
     for score, count in itertools.product(scores, victims):
-        sizes = people.sizes(mark, close, score)[:count]
-        if len(sizes) < count:
+        first = sizes[score][:count]
+        if len(first) < count:
             continue
         snap = crowd.engine.snapshot()
         crowd.configure(engine, score, 0)
-        # As many lots as the first `count` have between them.
-        account = _bankrupt(crowd, bankrupt_long, sum(sizes))
+        # As many lots as they have between them.
+        account = _bankrupt(crowd, bankrupt_long, sum(first))
         crowd.set_mark(mark)
         fills = crowd.liquidate(account, itertools.repeat(256))
         used = [tx.receipt.gas_used or 0 for tx in crowd.txs]
