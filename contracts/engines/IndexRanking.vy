@@ -241,19 +241,14 @@ def touch(account: uint256, active: uint256, market: uint256, word: uint256, cas
     @param word Its position there, packed.
     """
     assert msg.sender == clearinghouse.address, "ranking: clearinghouse only"
-    # Without a variable: its memory would lie above that of all that is called here.
+    # Before any variable is written: their memory lies above that of all that is called here.
     if rank_grid.stays(self._nodes[account] >> PLACE_AT, active, word, cash):
         return
     if self._stays_apart(self._nodes[account], active, market, word):
         return
+    position: position_codec.Packed = position_codec.unpack(word)
     self._file(
-        account,
-        active,
-        market,
-        position_codec.size_of(word),
-        position_codec.quote_of(word),
-        position_codec.index_of(word),
-        cash,
+        account, active, market, position.size, position.quote, position.index, cash
     )
 
 

@@ -75,24 +75,3 @@ def _bits(number: int256) -> uint256:
 @internal
 def _signed(word: uint256) -> int256:
     return convert(convert(word, bytes32), int256)
-
-
-@pure
-@internal
-def size_of(word: uint256) -> int256:
-    """
-    @notice One field of a packed position, as are the two below.
-    """
-    return self._signed(word << 200) >> 200
-
-
-@pure
-@internal
-def quote_of(word: uint256) -> int256:
-    return self._signed(word << 120) >> 176
-
-
-@pure
-@internal
-def index_of(word: uint256) -> int256:
-    return self._signed(word << 48) >> 184

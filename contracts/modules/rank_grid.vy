@@ -123,9 +123,11 @@ def place_of(bucket: uint256) -> uint256:
     cell: uint256 = ((bucket - 1) >> 16) & 511
     band: uint256 = ((bucket - 1) >> 8) & 255
     low: uint256 = 0
-    left: uint256 = 0
-    low, left = self._low(cell)
-    width: uint256 = left - min(self._fineness(cell, band), left)
+    high: uint256 = 0
+    low, high = self.cell_edges(cell)
+    # Of the cell's width, which is a power of two, what the fineness leaves.
+    width: uint256 = bits.highest(high - low)
+    width -= min(self._fineness(cell, band), width)
     low += ((bucket - 1) & 255) << width
     # Below zero bands of 1/128, and below -1 as wide as they are far from zero; above, steps of
     # 1/2048, and from 1/32 on as wide as the first six bits leave room for.
