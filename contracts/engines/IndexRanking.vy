@@ -68,6 +68,12 @@ ONE: constant(uint256) = 10**18
 SCALE: constant(int256) = 10**9
 ID: constant(uint256) = 2**64 - 1
 NOBODY: constant(uint256) = 0
+MAX_ACCOUNTS: constant(uint256) = 2**48
+# In a node.
+NODE_ID: constant(uint256) = 2**48 - 1
+PREVIOUS_AT: constant(uint256) = 48
+PLACE_AT: constant(uint256) = 96
+BUCKET_AT: constant(uint256) = 173
 
 # Kinds of what waits to be opened; the coarser first where bounds are equal.
 BUCKET: constant(uint256) = 0
@@ -127,12 +133,12 @@ _bands: HashMap[uint256, uint256]
 _ticks: HashMap[uint256, uint256]
 # First account 64 | last account 64.
 _buckets: HashMap[uint256, uint256]
-# Bucket + 1 128 | previous account 64 | next account 64; 0: not in a bucket.
-_nodes: HashMap[uint256, uint256]
+# Where an account is. In a bucket: bucket + 1 33 | its edges 77 | previous account 48 | next account
+# 48. Apart: markets in which it is listed 64 | those of them in which it is long 64. Else 0.
+_nodes: uint256[MAX_ACCOUNTS]
 _apart_count: HashMap[uint256, uint256]
 _apart: HashMap[uint256, HashMap[uint256, uint256]]
-# Markets in which an account is listed apart; by market its (place * 2 + side) + 1.
-_apart_markets: HashMap[uint256, uint256]
+# By account and market, plus 1.
 _apart_place: HashMap[uint256, HashMap[uint256, uint256]]
 
 # --- The query: score 160 | market 8 | long 1 | mark 24 | epoch 63; numerator 96 | denominator 64 |
@@ -222,15 +228,24 @@ def set_formula(score: address, formula: uint256):
 # --- Filing --------------------------------------------------------------------------------------
 
 
+@reentrant
 @external
 def touch(account: uint256, active: uint256, market: uint256, word: uint256, cash: int256):
     """
     @notice Clearinghouse only: what a trader's account holds after a change.
+    @dev Most changes leave an account where it is filed, which its node tells by itself: one word
+         read, none written. It needs no lock: this contract makes static calls only, so whatever
+         comes back while a function of it is at work cannot write; and `touch` calls nobody.
     @param active Bit m is set while it has a position in market m.
-    @param market Its only market, or else the one whose position changed.
+    @param market Its only market, or else the one whose position changed (64: none did).
     @param word Its position there, packed.
     """
     assert msg.sender == clearinghouse.address, "ranking: clearinghouse only"
+    # Before any variable is written: their memory lies above that of all that is called here.
+    if rank_grid.stays(self._nodes[account] >> PLACE_AT, active, word, cash):
+        return
+    if self._stays_apart(self._nodes[account], active, market, word):
+        return
     position: position_codec.Packed = position_codec.unpack(word)
     self._file(
         account, active, market, position.size, position.quote, position.index, cash
@@ -263,6 +278,18 @@ def refile(account: uint256):
         )
 
 
+@pure
+@internal
+def _stays_apart(node: uint256, active: uint256, market: uint256, word: uint256) -> bool:
+    """
+    @notice Whether an account in several markets is listed apart in just these, and in this one on
+            the side that its packed position is on.
+    """
+    if node >> 64 != active or active & unsafe_sub(active, 1) == 0:
+        return False
+    return market == MAX_MARKETS or (node >> market) & 1 != (word >> 55) & 1
+
+
 @internal
 def _file(
     account: uint256,
@@ -274,23 +301,23 @@ def _file(
     cash: int256,
 ):
     """
-    @dev In a bucket or apart, never both. Where the bucket stays nothing is written.
+    @dev In a bucket or apart, never both. Where it stays nothing is written.
     """
     node: uint256 = self._nodes[account]
-    is_single: bool = active != 0 and active & (active - 1) == 0
-    side: uint256 = 2 * market + (1 if size > 0 else 0)
+    side: uint256 = (market << 1) | convert(size > 0, uint256)
     bucket: uint256 = 0
-    if is_single:
+    if active != 0 and active & (active - 1) == 0:
         code: uint256 = rank_grid.bucket_of(size, quote, index, cash)
         if code != rank_grid.APART:
             bucket = ((side << 25) | code) + 1
-            if node >> 128 == bucket:
-                return
-    if node != 0:
+    was: uint256 = self._bucket_in(node)
+    if was != 0:
+        if was == bucket:
+            return
         self._unlink(account, node)
-    elif active != 0 or self._apart_markets[account] != 0:
+    else:
         # What is listed apart and does not belong there: all of it if there is a bucket.
-        wrong: uint256 = self._apart_markets[account]
+        wrong: uint256 = node >> 64
         if bucket == 0:
             wrong &= ~active
         for _: uint256 in range(MAX_MARKETS):
@@ -299,11 +326,11 @@ def _file(
             self._leave(account, bits.lowest(wrong))
             wrong &= wrong - 1
     if bucket != 0:
-        self._link(account, bucket)
+        self._link(account, bucket, rank_grid.place_of(bucket))
         return
-    if node != 0:
+    if was != 0:
         self._nodes[account] = 0
-        was: uint256 = ((node >> 128) - 1) >> 25
+        was = (was - 1) >> 25
         if (active >> (was >> 1)) & 1 == 1:
             self._join(account, was)
     if (active >> market) & 1 == 1:
@@ -311,14 +338,14 @@ def _file(
 
 
 @internal
-def _link(account: uint256, bucket: uint256):
+def _link(account: uint256, bucket: uint256, place: uint256):
     """
-    @notice Last in the bucket's list.
+    @notice Last in the bucket's list; `place` is the bucket with its edges.
     """
     key: uint256 = bucket - 1
     list: uint256 = self._buckets[key]
     last: uint256 = list & ID
-    self._nodes[account] = (bucket << 128) | (last << 64)
+    self._nodes[account] = (place << PLACE_AT) | (last << PREVIOUS_AT)
     if list != 0:
         self._nodes[last] |= account
         self._buckets[key] = (list & ~ID) | account
@@ -342,13 +369,15 @@ def _unlink(account: uint256, node: uint256):
     """
     @notice Out of its bucket; the caller overwrites the node.
     """
-    key: uint256 = (node >> 128) - 1
-    previous: uint256 = (node >> 64) & ID
-    after: uint256 = node & ID
+    key: uint256 = self._bucket_in(node) - 1
+    previous: uint256 = (node >> PREVIOUS_AT) & NODE_ID
+    after: uint256 = self._after(node)
     if previous != NOBODY:
-        self._nodes[previous] = (self._nodes[previous] & ~ID) | after
+        self._nodes[previous] = (self._nodes[previous] & ~NODE_ID) | after
     if after != NOBODY:
-        self._nodes[after] = (self._nodes[after] & ~(ID << 64)) | (previous << 64)
+        self._nodes[after] = (self._nodes[after] & ~(NODE_ID << PREVIOUS_AT)) | (
+            previous << PREVIOUS_AT
+        )
     if previous != NOBODY and after != NOBODY:
         return
     list: uint256 = self._buckets[key]
@@ -379,30 +408,32 @@ def _join(account: uint256, side: uint256):
     @notice Into the list apart of a market's side, and out of that of the other side.
     """
     market: uint256 = side >> 1
-    place: uint256 = self._apart_place[account][market]
-    if place != 0:
-        if (place - 1) & 1 == side & 1:
+    node: uint256 = self._nodes[account]
+    if (node >> (64 + market)) & 1 == 1:
+        if (node >> market) & 1 == side & 1:
             return
         self._leave(account, market)
+        node = self._nodes[account]
     count: uint256 = self._apart_count[side]
     self._apart[side][count] = account
     self._apart_count[side] = count + 1
-    self._apart_place[account][market] = (count << 1 | (side & 1)) + 1
-    self._apart_markets[account] |= 1 << market
+    self._apart_place[account][market] = count + 1
+    self._nodes[account] = node | (((1 << 64) | (side & 1)) << market)
 
 
 @internal
 def _leave(account: uint256, market: uint256):
+    node: uint256 = self._nodes[account]
+    side: uint256 = 2 * market + ((node >> market) & 1)
     place: uint256 = self._apart_place[account][market] - 1
-    side: uint256 = 2 * market + (place & 1)
     last: uint256 = self._apart_count[side] - 1
     moved: uint256 = self._apart[side][last]
-    self._apart[side][place >> 1] = moved
+    self._apart[side][place] = moved
     self._apart_place[moved][market] = place + 1
     self._apart[side][last] = 0
     self._apart_count[side] = last
     self._apart_place[account][market] = 0
-    self._apart_markets[account] &= ~(1 << market)
+    self._nodes[account] = node & ~(((1 << 64) | 1) << market)
 
 
 # --- Ranking -------------------------------------------------------------------------------------
@@ -508,7 +539,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
             if proof == 2 or (proof == 1 and self._opened >= limit):
                 winner: uint256 = ID - (best.tie & ID)
                 self._pop_hand()
-                if self._nodes[winner] == 0:
+                if self._bucket_in(self._nodes[winner]) == 0:
                     now: Candidate = self._weigh(search, winner)
                     if now.tie == 0:
                         continue
@@ -629,11 +660,11 @@ def _open_next(search: Search, account: uint256):
     """
     node: uint256 = self._nodes[account]
     bucket: uint256 = self._bucket(search, self._last) + 1
-    if node >> 128 != bucket:
+    if self._bucket_in(node) != bucket:
         # It has left since. Its place in the list went with it: from the front again.
         self._next = self._buckets[bucket - 1] >> 64
         return
-    self._next = node & ID
+    self._next = self._after(node)
     self._open(search, account)
 
 
@@ -1144,4 +1175,25 @@ def bucket_of(account: uint256) -> uint256:
     @notice Where an account is filed: (market * 2 + side) * 2^25 + cell * 2^16 + band * 2^8 + tick,
             plus 1; 0: not in a bucket.
     """
-    return self._nodes[account] >> 128
+    return self._bucket_in(self._nodes[account])
+
+
+# --- A node --------------------------------------------------------------------------------------
+
+
+@pure
+@internal
+def _bucket_in(node: uint256) -> uint256:
+    """
+    @notice Key of the bucket that a node is in, plus 1; 0: in none.
+    """
+    return node >> BUCKET_AT
+
+
+@pure
+@internal
+def _after(node: uint256) -> uint256:
+    """
+    @notice The next account in the node's bucket, or nobody.
+    """
+    return node & NODE_ID

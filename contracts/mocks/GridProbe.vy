@@ -28,6 +28,15 @@ def edges(code: uint256) -> (uint256, uint256, int256):
 
 @pure
 @external
+def stays(bucket: uint256, active: uint256, word: uint256, cash: int256) -> bool:
+    """
+    @notice Whether a packed position stays in a bucket; 0: it is in none.
+    """
+    return rank_grid.stays(0 if bucket == 0 else rank_grid.place_of(bucket), active, word, cash)
+
+
+@pure
+@external
 def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
     """
     @notice The bound of a bucket, and that of its cell at the bucket's margin.

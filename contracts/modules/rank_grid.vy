@@ -49,16 +49,20 @@ DOCS: constant(uint256) = 1
 RETURN_X_LEVERAGE: constant(uint256) = 2
 
 SCALE: constant(int256) = 10**9
+UNSIGNED_SCALE: constant(uint256) = 10**9
 # 10^18 in 2^-16.
 ONE_16: constant(uint256) = 10**18 << 16
 # Bands of negative m: 15 by doubling from 1 on, 128 equal ones below 1.
 NEGATIVE: constant(uint256) = 143
 # Least m, -2^15, in 1/65536; the top band's, 63/32, in 1/2048.
 MAX_DEBT: constant(int256) = 2**31
+UNSIGNED_DEBT: constant(uint256) = 2**31
 TOP: constant(uint256) = 63 << 6
 # In a cell: m is not negative.
 POSITIVE: constant(uint256) = 1 << 8
 MAX_ENTRY: constant(uint256) = 2**32
+# log2 of a width in 1/65536 beyond any m: at most 2^127 micro-USDC on one.
+UNBOUNDED: constant(uint256) = 144
 
 
 struct Prices:
@@ -82,44 +86,129 @@ def bucket_of(size: int256, quote: int256, index: int256, cash: int256) -> uint2
     """
     if size == 0 or quote == 0 or (size > 0) == (quote > 0):
         return APART
-    entry_notional: uint256 = convert(abs(quote), uint256)
-    entry: uint256 = entry_notional * 256 // convert(abs(size), uint256)
+    spread: int256 = abs(quote)
+    entry: uint256 = (convert(spread, uint256) << 8) // convert(abs(size), uint256)
     if entry == 0 or entry >= MAX_ENTRY:
         return APART
+    spread = unsafe_mul(spread, SCALE)
     # One micro-USDC less than there is.
     free: int256 = (cash - 1) * SCALE + size * index
-    spread: int256 = convert(entry_notional, int256) * SCALE
-    margin: int256 = free * 65_536 // spread
-    if margin * spread > free * 65_536:
-        margin -= 1
+    free <<= 16
+    margin: int256 = free // spread
+    # Down, below zero too.
+    if unsafe_mul(margin, spread) > free:
+        margin = unsafe_sub(margin, 1)
     if margin < -MAX_DEBT:
         return APART
     band: uint256 = self._band(margin)
     cell: uint256 = 0
-    shift_: uint256 = 0
-    cell, shift_ = self._cell(entry)
+    left: uint256 = 0
+    cell, left = self._cell(entry)
     if margin >= 0:
         cell |= POSITIVE
-    fine: uint256 = min(self._fineness(cell, band), shift_)
-    tick: uint256 = (entry >> (shift_ - fine)) & ((1 << fine) - 1)
+    fine: uint256 = min(self._fineness(cell, band), left)
+    tick: uint256 = (entry >> unsafe_sub(left, fine)) & ((1 << fine) - 1)
     return (cell << 16) | (band << 8) | tick
+
+
+@pure
+@internal
+def place_of(bucket: uint256) -> uint256:
+    """
+    @notice A bucket (side * 2^25 + `bucket_of`, plus 1) with its edges, so that whether a position
+            stays there can be told without computing where it belongs: bucket 33 | E 32 | log2 of its
+            width 5 | m 32 | log2 of its width 8. m is told from -2^15 on; the top band of m has no
+            end, so its width is more than any m there is.
+    """
+    cell: uint256 = ((bucket - 1) >> 16) & 511
+    band: uint256 = ((bucket - 1) >> 8) & 255
+    low: uint256 = 0
+    high: uint256 = 0
+    low, high = self.cell_edges(cell)
+    # Of the cell's width, which is a power of two, what the fineness leaves.
+    width: uint256 = bits.highest(high - low)
+    width -= min(self._fineness(cell, band), width)
+    low += ((bucket - 1) & 255) << width
+    # Below zero bands of 1/128, and below -1 as wide as they are far from zero; above, steps of
+    # 1/2048, and from 1/32 on as wide as the first six bits leave room for.
+    breadth: uint256 = 9
+    if cell < POSITIVE:
+        if band < 15:
+            breadth = 30 - band
+    elif band < 64:
+        breadth = 5
+    else:
+        breadth = (band >> 5) + 4 if band < 255 else UNBOUNDED
+    least: uint256 = convert(self.margin_of(cell, band) + MAX_DEBT, uint256)
+    return (bucket << 77) | (low << 45) | (width << 40) | (least << 8) | breadth
+
+
+@pure
+@internal
+def stays(place: uint256, active: uint256, word: uint256, cash: int256) -> bool:
+    """
+    @notice Whether an account with positions in the markets `active` (one bit each) belongs where it
+            is: the same answer as `bucket_of` gives, without computing it. False if they are not one.
+    @param place Where it is, as `place_of` says; 0: nowhere.
+    @param word Its position, as `position_codec` packs it.
+    @dev E and m are rounded down and edges are whole, so a quotient is at or above an edge if and
+         only if what is divided is at or above the edge times what it is divided by. The distance
+         from the lower edge is taken as an unsigned number: below it, it is larger than any width.
+         A flat position, one for nothing and one with the wrong sign are within no edges of E, which
+         begin above zero. By the ledger's bounds (see `bucket_of`) no product reaches 2^254, and no
+         m reaches 2^144 of 1/65536, the width of the top band.
+    """
+    # All ones for a short: with these a number is negated by turning its bits and adding one.
+    sign: uint256 = unsafe_sub(0, (word >> 55) & 1)
+    # Its side is 2 m + 1 for a long, 2 m for a short, so that of one bit, 2^m, twice the square is
+    # two to the long one's; of several or none it is no power of two.
+    if (
+        unsafe_mul(active, active) << 1
+        != 1 << unsafe_sub(unsafe_sub(place >> 77, 1) >> 25, sign)
+    ):
+        return False
+    size: int256 = convert(convert(word << 200, bytes32), int256) >> 200
+    lots: uint256 = unsafe_sub(convert(convert(size, bytes32), uint256) ^ sign, sign)
+    notional: uint256 = unsafe_sub(
+        sign,
+        convert(convert(convert(convert(word << 120, bytes32), int256) >> 176, bytes32), uint256)
+        ^ sign,
+    )
+    if (
+        unsafe_sub(notional << 8, unsafe_mul((place >> 45) & (2**32 - 1), lots))
+        >= lots << ((place >> 40) & 31)
+    ):
+        return False
+    # One micro-USDC less than there is.
+    free: int256 = unsafe_add(
+        unsafe_mul(unsafe_sub(cash, 1), SCALE),
+        unsafe_mul(size, convert(convert(word << 48, bytes32), int256) >> 184),
+    )
+    spread: uint256 = unsafe_mul(notional, UNSIGNED_SCALE)
+    return (
+        unsafe_sub(
+            convert(convert(free, bytes32), uint256) << 16,
+            unsafe_mul(unsafe_sub((place >> 8) & (2**32 - 1), UNSIGNED_DEBT), spread),
+        )
+        < spread << (place & 255)
+    )
 
 
 @pure
 @internal
 def _band(margin: int256) -> uint256:
     if margin < 0:
-        debt: uint256 = convert(-margin, uint256)
-        if debt <= 65_536:
-            # 1 .. 65536 in steps of 512: band 142 down to 15.
-            return NEGATIVE - 1 - (debt - 1) // 512
+        debt: uint256 = unsafe_sub(convert(-margin, uint256), 1)
+        if debt < 65_536:
+            # Up to 65536 in steps of 512: band 142 down to 15.
+            return unsafe_sub(NEGATIVE - 1, debt >> 9)
         # (2^16, 2^17] is band 14, and so on down to 0.
-        return 14 - (bits.highest(debt - 1) - 16)
+        return unsafe_sub(30, bits.highest(debt))
     amount: uint256 = min(convert(margin, uint256) >> 5, TOP)
     if amount < 64:
         return amount
-    shift_: uint256 = bits.highest(amount) - 5
-    return (shift_ << 5) + (amount >> shift_)
+    shift_: uint256 = unsafe_sub(bits.highest(amount), 5)
+    return unsafe_add(shift_ << 5, amount >> shift_)
 
 
 @pure

@@ -77,6 +77,8 @@ def test_scan_index_and_model_agree(seed: int) -> None:
                 assert [e.rank for e in fills] == list(range(1, len(fills) + 1))
                 assert all(e.exact for e in fills), f"EXACT: {name}"
                 assert crowd.index.call("is_complete", X, not is_long)
+                ended = [e for tx in crowd.txs for e in tx.all("RoundClosed")]
+                assert ended and all(e.is_complete for e in ended), f"COMPLETE: {name}"
                 checked += len(fills)
             engine.revert(snap)
         assert seen["scan"] == seen["index"]
