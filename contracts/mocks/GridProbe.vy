@@ -22,7 +22,7 @@ def edges(code: uint256) -> (uint256, uint256, int256):
     """
     low: uint256 = 0
     high: uint256 = 0
-    low, high = rank_grid.bucket_edges(code >> 16, (code >> 8) & 255, code & 255)
+    low, high = self._edges(code >> 16, (code >> 8) & 255, code & 255)
     return low, high, rank_grid.margin_of(code >> 16, (code >> 8) & 255)
 
 
@@ -37,7 +37,7 @@ def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
     margin: int256 = rank_grid.margin_of(cell, band)
     low: uint256 = 0
     high: uint256 = 0
-    low, high = rank_grid.bucket_edges(cell, band, code & 255)
+    low, high = self._edges(cell, band, code & 255)
     bucket: uint256 = rank_grid.upper_bound(prices, low, high, margin)
     low, high = rank_grid.cell_edges(cell)
     return bucket, rank_grid.upper_bound(prices, low, high, margin)
@@ -68,7 +68,7 @@ def best_is_at_an_edge_or_turn(
     for tick: uint256 in range(ticks, bound=256):
         low: uint256 = 0
         high: uint256 = 0
-        low, high = rank_grid.bucket_edges(cell, band, tick)
+        low, high = self._edges(cell, band, tick)
         bound: uint256 = rank_grid.upper_bound(prices, low, high, margin)
         best = max(best, bound)
         if (
@@ -78,3 +78,14 @@ def best_is_at_an_edge_or_turn(
         ):
             found = max(found, bound)
     return best, found
+
+
+@pure
+@internal
+def _edges(cell: uint256, band: uint256, tick: uint256) -> (uint256, uint256):
+    low: uint256 = 0
+    high: uint256 = 0
+    low, high = rank_grid.cell_edges(cell)
+    width: uint256 = rank_grid.width_of(cell, band)
+    low += tick << width
+    return low, low + (1 << width)
