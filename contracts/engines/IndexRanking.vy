@@ -471,7 +471,9 @@ def begin(query: IRanking.Query):
         # Of those handed out only the last one can have something left.
         at: State = self._unpacked(self._state)
         if at.handed != NOBODY:
-            at = self._open(self._search(), at, at.handed)
+            count: uint256 = self._open(self._search(), at.handed, at.hand)
+            at.opened += count - at.hand
+            at.hand = count
             self._state = self._pack(at)
 
 
@@ -525,19 +527,20 @@ def next(max_steps: uint256) -> IRanking.Pick:
             proof: uint256 = self._proof(best, bound, at.left)
             if proof == 2 or (proof == 1 and at.opened >= search.most):
                 winner: uint256 = ID - (best.tie & ID)
-                if not is_fresh:
+                if is_fresh:
+                    is_fresh = False
+                else:
                     at.hand = self._pop_hand(at.hand)
-                is_fresh = False
-                if self._bucket_in(self._nodes[winner]) == 0:
-                    now: Candidate = self._weigh(search, winner)
-                    if now.tie == 0 or self._precedes(best, now):
-                        if now.tie != 0:
-                            at.hand = self._push_hand(now, at.hand)
-                        best = empty(Candidate)
-                        if at.hand != 0:
-                            best = self._hand[0]
-                        continue
-                    best = now
+                    if self._bucket_in(self._nodes[winner]) == 0:
+                        now: Candidate = self._weigh(search, winner)
+                        if now.tie == 0 or self._precedes(best, now):
+                            if now.tie != 0:
+                                at.hand = self._push_hand(now, at.hand)
+                            best = empty(Candidate)
+                            if at.hand != 0:
+                                best = self._hand[0]
+                            continue
+                        best = now
                 exact: bool = proof == 2 and (at.wide or apart == listed)
                 if proof == 2:
                     at.opened = 0
@@ -562,7 +565,19 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     account=0, size=0, score=0, pnl=0, exact=True, steps=steps, more=False
                 )
             # Nothing is unopened, but someone was left out: once more from the beginning.
-            at = self._restart(search, at)
+            at = State(
+                opened=at.opened,
+                handed=at.handed,
+                account=NOBODY,
+                place=0,
+                hand=0,
+                waiting=self._restart(search, at.wide),
+                credit=at.credit,
+                wide=at.wide,
+                left=False,
+                resumed=False,
+                aside=False,
+            )
             top = self._waiting[0] if at.waiting != 0 else 0
             best = empty(Candidate)
             is_fresh = False
@@ -590,7 +605,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 at.credit = LOOKS
             at.credit -= 1
             node: uint256 = self._nodes[at.account]
-            bucket: uint256 = self._bucket(search, last) + 1
+            bucket: uint256 = self._bucket(search.side, last) + 1
             if self._bucket_in(node) == bucket:
                 who = at.account
                 at.account = self._after(node)
@@ -598,8 +613,19 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 # It has left since. Its place in the list went with it: from the front again.
                 at.account = self._buckets[bucket - 1] >> 64
         elif skips == MAX_SKIPS:
-            at.wide = True
-            at = self._restart(search, at)
+            at = State(
+                opened=at.opened,
+                handed=at.handed,
+                account=NOBODY,
+                place=0,
+                hand=0,
+                waiting=self._restart(search, True),
+                credit=at.credit,
+                wide=True,
+                left=False,
+                resumed=False,
+                aside=False,
+            )
             apart = self._outside(search.side, True, listed)
             top = 0
             best = empty(Candidate)
@@ -613,7 +639,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 moved = True
                 last = top | MORE
                 self._last = last
-                at.account = self._buckets[self._bucket(search, top)] >> 64
+                at.account = self._buckets[self._bucket(search.side, top)] >> 64
             else:
                 skips += 1
                 if is_new:
@@ -621,7 +647,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
                         steps += 1
                         at.credit = LOOKS
                     at.credit -= 1
-            at = self._advance(search, at, top, is_bucket)
+            at.waiting, at.aside = self._advance(
+                search.prices, search.side, top, is_bucket, at.aside, at.waiting
+            )
             if at.aside:
                 top = self._aside
             elif at.waiting != 0:
@@ -684,94 +712,96 @@ def _proof(best: Candidate, bound: uint256, some_left: bool) -> uint256:
 
 
 @internal
-def _open(search: Search, state: State, account: uint256) -> State:
+def _open(search: Search, account: uint256, count: uint256) -> uint256:
     """
     @notice Weighs an account and takes it in hand, if it is eligible.
+    @return How many are in hand now.
     """
-    at: State = state
     candidate: Candidate = self._weigh(search, account)
-    if candidate.tie != 0:
-        at.opened += 1
-        at.hand = self._push_hand(candidate, at.hand)
-    return at
+    if candidate.tie == 0:
+        return count
+    return self._push_hand(candidate, count)
 
 
 @internal
-def _advance(search: Search, state: State, top: uint256, is_bucket: bool) -> State:
+def _advance(
+    prices: rank_grid.Prices,
+    side: uint256,
+    top: uint256,
+    is_bucket: bool,
+    is_aside: bool,
+    waiting: uint256,
+) -> (uint256, bool):
     """
     @notice Takes out the top of what waits: what is left of a bucket's band, or of a cell, takes its
             place, and the best bucket of the cell's next band comes in.
+    @return How many are in the heap, and whether a bucket waits aside.
     """
-    at: State = state
-    code: uint256 = (top & ID) >> 1
-    cell: uint256 = (code >> 16) & 511
-    band: uint256 = (code >> 8) & 255
-    place: uint256 = (cell << 8) | band
+    count: uint256 = waiting
+    cell: uint256 = (top >> 17) & 511
+    band: uint256 = (top >> 9) & 255
+    place: uint256 = (top >> 9) & (2**17 - 1)
+    low: uint256 = 0
+    high: uint256 = 0
     rest: uint256 = 0
     other: uint256 = 0
     if is_bucket:
         if top & MORE != 0:
-            key: uint256 = self._bucket(search, top)
-            rest = self._best_bucket(
-                search, cell, band, self._ticks_left[place] & ~(1 << (key & 255))
-            )
+            low, high = rank_grid.cell_edges(cell)
+            tick: uint256 = self._bucket(side, top) & 255
+            rest = self._best_bucket(prices, low, place, self._ticks_left[place] ^ (1 << tick))
     else:
+        low, high = rank_grid.cell_edges(cell)
         bands: uint256 = self._bands_left[cell]
         bands &= unsafe_sub(bands, 1)
         self._bands_left[cell] = bands
         if bands != 0:
-            rest = self._cell_bound(search.prices, cell, bands)
+            rest = self._cell_bound(prices, low, high, cell, bands)
         # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
-        ticks: uint256 = self._ticks[(search.side << 17) | place]
-        count: uint256 = rank_grid.ticks_below(
-            cell, band, search.prices.limit, search.prices.is_long
-        )
-        if search.prices.is_long:
-            if count < 256:
-                ticks &= (1 << count) - 1
-        else:
-            ticks = (ticks >> count) << count
-        other = self._best_bucket(search, cell, band, ticks)
-    if at.aside:
-        at.aside = False
+        ticks: uint256 = self._ticks[(side << 17) | place]
+        if prices.limit > low and prices.limit < high:
+            below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
+            if not prices.is_long:
+                ticks = (ticks >> below) << below
+            elif below < 256:
+                ticks &= (1 << below) - 1
+        other = self._best_bucket(prices, low, place, ticks)
+    if is_aside:
         other = rest
     else:
-        at.waiting = self._replace_top(rest, at.waiting)
+        count = self._replace_top(rest, count)
     if other == 0:
-        return at
+        return count, False
     # What is above the whole heap is the next to be opened: it need not go into it.
-    if at.waiting == 0 or other > self._waiting[0]:
+    if count == 0 or other > self._waiting[0]:
         self._aside = other
-        at.aside = True
-    else:
-        at.waiting = self._push_waiting(other, at.waiting)
-    return at
+        return count, True
+    return self._push_waiting(other, count), False
 
 
 @pure
 @internal
-def _bucket(search: Search, top: uint256) -> uint256:
+def _bucket(side: uint256, top: uint256) -> uint256:
     """
     @notice The key of a bucket from what waits. Of equal bounds the higher code is opened first:
             that is the higher tick of longs and, turned round, the lower one of shorts.
     """
-    code: uint256 = (top >> 1) & CODE
-    if not search.prices.is_long:
-        code ^= 255
-    return (search.side << 25) | code
+    code: uint256 = (side << 25) | ((top >> 1) & CODE)
+    if side & 1 == 0:
+        return code ^ 255
+    return code
 
 
 @view
 @internal
-def _cell_bound(prices: rank_grid.Prices, cell: uint256, bands: uint256) -> uint256:
+def _cell_bound(
+    prices: rank_grid.Prices, low: uint256, high: uint256, cell: uint256, bands: uint256
+) -> uint256:
     """
     @notice What is left of a cell (some bands) waits with the bound of its lowest margin; 0: it does
             not.
     """
     band: uint256 = bits.lowest(bands)
-    low: uint256 = 0
-    high: uint256 = 0
-    low, high = rank_grid.cell_edges(cell)
     bound: uint256 = rank_grid.upper_bound(
         prices, low, high, rank_grid.margin_of(cell, band)
     )
@@ -781,36 +811,49 @@ def _cell_bound(prices: rank_grid.Prices, cell: uint256, bands: uint256) -> uint
 
 
 @internal
-def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -> uint256:
+def _best_bucket(
+    prices: rank_grid.Prices, start: uint256, place: uint256, ticks: uint256
+) -> uint256:
     """
     @notice Of what is left of a band in a cell the bucket with the highest bound waits; 0: nothing
             is left.
     @dev With E the bounds of longs fall, or fall and rise: it is the first or the last one. Those
          of shorts fall; by return x leverage they may rise up to a turning point first (and be
          infinite before): it is the first one, or one next to that point.
+    @param start E at which the cell begins.
+    @param place The cell and the band.
     """
     rest: uint256 = ticks
     if rest == 0:
         return 0
-    margin: int256 = rank_grid.margin_of(cell, band)
-    width: uint256 = rank_grid.width_of(cell, band)
-    start: uint256 = 0
-    top: uint256 = 0
-    start, top = rank_grid.cell_edges(cell)
+    margin: int256 = rank_grid.margin_of(place >> 8, place & 255)
+    width: uint256 = rank_grid.width_of(place >> 8, place & 255)
     span: uint256 = 1 << width
+    flip: uint256 = 0 if prices.is_long else 255
+    low: uint256 = 0
+    tick: uint256 = 0
+    bound: uint256 = 0
+    # Mostly there is one bucket.
+    if rest & unsafe_sub(rest, 1) == 0:
+        tick = bits.lowest(rest)
+        low = unsafe_add(start, tick << width)
+        bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
+        if bound == 0:
+            return 0
+        return (bound << 64) | (place << 9) | ((tick ^ flip) << 1)
     # Of shorts by return x leverage: what begins at the turning point or below it.
     below: uint256 = 0
-    if rest & unsafe_sub(rest, 1) != 0:
-        turn: uint256 = rank_grid.turning_point(search.prices, margin)
-        if turn != 0:
-            count: uint256 = rank_grid.ticks_below(cell, band, turn + 1, True)
-            below = max_value(uint256) if count >= 256 else (1 << count) - 1
+    turn: uint256 = rank_grid.turning_point(prices, margin)
+    if turn >= start and turn != 0:
+        count: uint256 = unsafe_add(unsafe_sub(turn, start) >> width, 1)
+        below = max_value(uint256) if count >= 256 else (1 << count) - 1
+    top: uint256 = 0
     for _: uint256 in range(256):
         if rest == 0:
             return 0
         chosen: uint256 = rest & (unsafe_add(~rest, 1))
         if chosen != rest:
-            if search.prices.is_long:
+            if prices.is_long:
                 chosen |= 1 << bits.highest(rest)
             elif below != 0:
                 if rest & below != 0:
@@ -822,23 +865,20 @@ def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -
         for __: uint256 in range(3):
             if chosen == 0:
                 break
-            tick: uint256 = bits.lowest(chosen)
+            tick = bits.lowest(chosen)
             chosen &= unsafe_sub(chosen, 1)
-            low: uint256 = unsafe_add(start, tick << width)
-            bound: uint256 = rank_grid.upper_bound(
-                search.prices, low, unsafe_add(low, span), margin
-            )
+            low = unsafe_add(start, tick << width)
+            bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
             if bound == 0:
                 rest ^= 1 << tick
             else:
-                code: uint256 = tick if search.prices.is_long else tick ^ 255
-                top = max(top, (bound << 64) | (code << 1))
+                top = max(top, (bound << 64) | ((tick ^ flip) << 1))
         if rest == before:
             break
     if rest & unsafe_sub(rest, 1) != 0:
-        self._ticks_left[(cell << 8) | band] = rest
+        self._ticks_left[place] = rest
         top |= MORE
-    return top | (cell << 17) | (band << 9)
+    return top | (place << 9)
 
 
 @internal
@@ -855,7 +895,7 @@ def _resume():
     search: Search = self._search()
     at: State = empty(State)
     at.wide = search.prices.formula == rank_grid.UNKNOWN or (begun and header & WIDE != 0)
-    at = self._restart(search, at)
+    at.waiting = self._restart(search, at.wide)
     if begun:
         at.opened = (header >> 128) & (2**32 - 1)
         at.handed = (header >> 160) & (2**48 - 1)
@@ -869,11 +909,10 @@ def _resume():
             at.account = header >> 208
             self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
             at.left = self._left_out.tie != 0
-            opened: uint256 = at.opened
             count: uint256 = (header >> 80) & (2**15 - 1)
             for i: uint256 in range(count, bound=KEPT):
-                at = self._open(search, at, (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID)
-            at.opened = opened
+                account: uint256 = (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID
+                at.hand = self._open(search, account, at.hand)
     self._state = self._pack(at)
 
 
@@ -942,21 +981,15 @@ def _limit_of(is_long: bool, numerator: uint256, denominator: uint256) -> uint25
 
 
 @internal
-def _restart(search: Search, state: State) -> State:
+def _restart(search: Search, is_wide: bool) -> uint256:
     """
     @notice Nothing is opened, all cells that anyone in profit can be in wait.
+    @return How many they are.
     """
-    at: State = state
-    at.place = 0
-    at.account = NOBODY
-    at.waiting = 0
-    at.hand = 0
-    at.aside = False
-    at.left = False
-    at.resumed = False
+    count: uint256 = 0
     self._last = 0
-    if at.wide:
-        return at
+    if is_wide:
+        return 0
     for sign: uint256 in range(2):
         cells: uint256 = self._cells[(search.side << 1) | sign]
         for _: uint256 in range(256):
@@ -975,10 +1008,10 @@ def _restart(search: Search, state: State) -> State:
                 continue
             bands: uint256 = self._bands[(search.side << 9) | cell]
             self._bands_left[cell] = bands
-            at.waiting = self._push_waiting(
-                self._cell_bound(search.prices, cell, bands), at.waiting
+            count = self._push_waiting(
+                self._cell_bound(search.prices, low, high, cell, bands), count
             )
-    return at
+    return count
 
 
 @internal
@@ -1104,7 +1137,9 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         if score == 0:
             return empty(Candidate)
     else:
-        score = self._known_score(search.prices.formula, mark, stake, pnl)
+        score = self._known_score(
+            search.prices.formula, mark, stake.size, stake.quote, stake.equity, pnl
+        )
     # |pnl| < 2^80.
     return Candidate(
         score=score,
@@ -1115,7 +1150,12 @@ def _weigh(search: Search, account: uint256) -> Candidate:
 @pure
 @internal
 def _known_score(
-    formula: uint256, mark: uint256, stake: IClearinghouse.Stake, pnl: int256
+    formula: uint256,
+    mark: uint256,
+    size: int256,
+    quote: int256,
+    equity_: int256,
+    pnl: int256,
 ) -> uint256:
     """
     @notice What the score contract answers, without asking it: `scores/HyperliquidDocs.vy` and
@@ -1123,13 +1163,13 @@ def _known_score(
     @dev By the ledger's bounds a notional and a profit are below 2^80 and an equity below 2^129: no
          product reaches 2^220.
     """
-    if stake.equity <= 0:
+    if equity_ <= 0:
         return max_value(uint256)
-    equity: uint256 = convert(stake.equity, uint256)
-    entry_notional: uint256 = convert(abs(stake.quote), uint256)
-    notional: uint256 = unsafe_mul(convert(abs(stake.size), uint256), mark)
+    equity: uint256 = convert(equity_, uint256)
+    entry_notional: uint256 = convert(abs(quote), uint256)
+    notional: uint256 = unsafe_mul(convert(abs(size), uint256), mark)
     if formula == rank_grid.DOCS:
-        if stake.size < 0:
+        if size < 0:
             return max(unsafe_div(unsafe_mul(entry_notional, ONE), equity), 1)
         notional = unsafe_mul(notional, notional)
     elif pnl <= 0:
@@ -1195,11 +1235,12 @@ def _pop_hand(before: uint256) -> uint256:
         if child >= count:
             break
         better: Candidate = self._hand[child]
-        if unsafe_add(child, 1) < count:
-            other: Candidate = self._hand[unsafe_add(child, 1)]
+        right: uint256 = unsafe_add(child, 1)
+        if right < count:
+            other: Candidate = self._hand[right]
             if self._precedes(other, better):
                 better = other
-                child = unsafe_add(child, 1)
+                child = right
         if not self._precedes(better, candidate):
             break
         self._hand[place] = better
@@ -1247,11 +1288,12 @@ def _replace_top(by: uint256, before: uint256) -> uint256:
         if child >= count:
             break
         better: uint256 = self._waiting[child]
-        if unsafe_add(child, 1) < count:
-            other: uint256 = self._waiting[unsafe_add(child, 1)]
+        right: uint256 = unsafe_add(child, 1)
+        if right < count:
+            other: uint256 = self._waiting[right]
             if other > better:
                 better = other
-                child = unsafe_add(child, 1)
+                child = right
         if better <= key:
             break
         self._waiting[place] = better
