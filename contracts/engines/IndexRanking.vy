@@ -583,36 +583,21 @@ def next(max_steps: uint256) -> IRanking.Pick:
             is_fresh = False
             continue
         # Cells that were opened are not written down: a call that came no further goes on.
-        is_paid: bool = at.credit != 0 and at.place >= apart
-        if not is_paid and steps >= max_steps and (moved or max_steps == 0):
+        if steps >= max_steps and (at.credit == 0 or at.place < apart) and (moved or max_steps == 0):
             break
         who: uint256 = NOBODY
         if at.place < apart:
             # It may have as many positions as there can be: a whole step.
             moved = True
-            steps += 1
+            steps = unsafe_add(steps, 1)
             if at.wide:
                 who = staticcall clearinghouse.holder_at(
                     search.side >> 1, search.prices.is_long, at.place
                 )
             else:
                 who = self._apart[search.side][at.place]
-            at.place += 1
-        elif at.account != NOBODY:
-            moved = True
-            if not is_paid:
-                steps += 1
-                at.credit = LOOKS
-            at.credit -= 1
-            node: uint256 = self._nodes[at.account]
-            bucket: uint256 = self._bucket(search.side, last) + 1
-            if self._bucket_in(node) == bucket:
-                who = at.account
-                at.account = self._after(node)
-            else:
-                # It has left since. Its place in the list went with it: from the front again.
-                at.account = self._buckets[bucket - 1] >> 64
-        elif skips == MAX_SKIPS:
+            at.place = unsafe_add(at.place, 1)
+        elif at.account == NOBODY and skips == MAX_SKIPS:
             at = State(
                 opened=at.opened,
                 handed=at.handed,
@@ -631,35 +616,44 @@ def next(max_steps: uint256) -> IRanking.Pick:
             best = empty(Candidate)
             is_fresh = False
         else:
-            # A bucket has someone in it, whose opening is what counts. Where the search was before costs
-            # nothing either: else it might never come further.
-            is_new: bool = not at.resumed or top | MORE < self._passed
-            is_bucket: bool = top & CELL == 0
-            if is_new and is_bucket:
+            if at.account == NOBODY:
+                # A bucket has someone in it, whose opening is what counts. Where the search was before
+                # costs nothing either: else it might never come further.
+                is_new: bool = not at.resumed or top | MORE < self._passed
+                is_bucket: bool = top & CELL == 0
+                if is_new and is_bucket:
+                    last = top | MORE
+                    self._last = last
+                    at.account = self._buckets[self._bucket(search.side, top)] >> 64
+                else:
+                    skips = unsafe_add(skips, 1)
+                    if is_new:
+                        if at.credit == 0:
+                            steps = unsafe_add(steps, 1)
+                            at.credit = LOOKS
+                        at.credit = unsafe_sub(at.credit, 1)
+                at.waiting, at.aside, top = self._advance(
+                    search.prices, search.side, top, is_bucket, at.aside, at.waiting
+                )
+            # Its first account with it: that its bound is too high to hand anyone out is known.
+            if at.account != NOBODY and (at.credit != 0 or steps < max_steps or not moved):
                 moved = True
-                last = top | MORE
-                self._last = last
-                at.account = self._buckets[self._bucket(search.side, top)] >> 64
-            else:
-                skips += 1
-                if is_new:
-                    if not is_paid:
-                        steps += 1
-                        at.credit = LOOKS
-                    at.credit -= 1
-            at.waiting, at.aside = self._advance(
-                search.prices, search.side, top, is_bucket, at.aside, at.waiting
-            )
-            if at.aside:
-                top = self._aside
-            elif at.waiting != 0:
-                top = self._waiting[0]
-            else:
-                top = 0
+                if at.credit == 0:
+                    steps = unsafe_add(steps, 1)
+                    at.credit = LOOKS
+                at.credit = unsafe_sub(at.credit, 1)
+                node: uint256 = self._nodes[at.account]
+                bucket: uint256 = unsafe_add(self._bucket(search.side, last), 1)
+                if self._bucket_in(node) == bucket:
+                    who = at.account
+                    at.account = self._after(node)
+                else:
+                    # It has left since. Its place in the list went with it: from the front again.
+                    at.account = self._buckets[unsafe_sub(bucket, 1)] >> 64
         if who != NOBODY:
             one: Candidate = self._weigh(search, who)
             if one.tie != 0:
-                at.opened += 1
+                at.opened = unsafe_add(at.opened, 1)
                 if best.tie == 0 or self._precedes(one, best):
                     if is_fresh:
                         at.hand = self._push_hand(best, at.hand)
@@ -731,11 +725,11 @@ def _advance(
     is_bucket: bool,
     is_aside: bool,
     waiting: uint256,
-) -> (uint256, bool):
+) -> (uint256, bool, uint256):
     """
     @notice Takes out the top of what waits: what is left of a bucket's band, or of a cell, takes its
             place, and the best bucket of the cell's next band comes in.
-    @return How many are in the heap, and whether a bucket waits aside.
+    @return How many are in the heap, whether a bucket waits aside, and what has the highest bound now.
     """
     count: uint256 = waiting
     cell: uint256 = (top >> 17) & 511
@@ -770,13 +764,12 @@ def _advance(
         other = rest
     else:
         count = self._replace_top(rest, count)
-    if other == 0:
-        return count, False
-    # What is above the whole heap is the next to be opened: it need not go into it.
-    if count == 0 or other > self._waiting[0]:
+    highest: uint256 = self._waiting[0] if count != 0 else 0
+    if other > highest:
+        # What is above the whole heap is the next to be opened: it need not go into it.
         self._aside = other
-        return count, True
-    return self._push_waiting(other, count), False
+        return count, True, other
+    return self._push_waiting(other, count), False, highest
 
 
 @pure

@@ -328,3 +328,43 @@ def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) ->
         a_step = (total - base) // (2 * (many - few))
         # 220 of them, at most that many in a call, and a fixed part.
         assert base + 222 * a_step < 16_777_216, f"{a_step} a step"
+
+
+@pytest.mark.parametrize("kind", ["dust", "bands", "apart"])
+def test_a_call_of_looks_fits_in_one_transaction(kind: str) -> None:
+    """Nobody is closed, all steps are looks: at dust in one bucket, each better than the last, so that
+    each goes to the top of those in hand; at accounts each in a band of its own; at accounts apart
+    with as many legs as there may be. Gas as anvil measures it."""
+    with start_anvil() as engine:
+        crowd = Crowd(engine, [PRICE] * (8 if kind == "apart" else 1))
+        crowd.index.send("set_limits", 2**32 - 1, 0, sender=crowd.venue.owner)
+        count, steps = {"dust": (420, (40, 80)), "bands": (420, (40, 80)), "apart": (40, (10, 35))}[
+            kind
+        ]
+        if kind == "dust":
+            # Profit taken or not, their margin differs by less than a band.
+            rows = [short(1, PRICE, 22_000 - i) for i in range(count)]
+        elif kind == "bands":
+            rows = [short(100, PRICE - 1_000 * (i % 16), 10**6 * (5 + i)) for i in range(count)]
+        else:
+            rows = []
+            for i in range(count):
+                rows.append(short(100, PRICE, 10**9 - i * USDC))
+                rows += [Row(LAST, market, True, 100, PRICE, 0) for market in range(1, 8)]
+        crowd.trade(rows, page=16)
+        (account,) = crowd.trade([Row(0, X, True, 50, PRICE, 50 * PRICE // 50)])
+        crowd.set_mark(MARK, *[PRICE] * (len(crowd.prices) - 1))
+        crowd.configure("index", "hyperliquid_docs", 0)
+        used = []
+        for most in steps:
+            snap = engine.snapshot()
+            tx = crowd.venue.liquidator.send(
+                "liquidate", account, most, sender=engine.actor("keeper")
+            )
+            used.append((tx.receipt.gas_used or 0, len(tx.all("Deleveraged"))))
+            engine.revert(snap)
+        print(kind, used, (used[1][0]-used[0][0])//(steps[1]-steps[0]))
+        assert used[0][1] == used[1][1] == 0
+        a_step = (used[1][0] - used[0][0]) // (steps[1] - steps[0])
+        assert a_step < 75_000
+        assert used[0][0] + (222 - steps[0]) * a_step < 16_777_216, f"{a_step} a step"
