@@ -70,7 +70,7 @@ ID: constant(uint256) = 2**64 - 1
 NOBODY: constant(uint256) = 0
 
 # Looks that make a step: at an account of one market, or at a band of a cell.
-LOOKS: constant(uint256) = 5
+LOOKS: constant(uint256) = 4
 
 # What waits: bound 192 | 30 | cell, not bucket 1 | 7 | code 25 | more in its band 1. Where bounds are
 # equal the coarser comes first, and then the higher code.
@@ -535,7 +535,8 @@ def next(max_steps: uint256) -> IRanking.Pick:
                         now: Candidate = self._weigh(search, winner)
                         if now.tie == 0 or self._precedes(best, now):
                             if now.tie != 0:
-                                at.hand = self._push_hand(now, at.hand)
+                                self._push_hand(now, at.hand)
+                                at.hand = unsafe_add(at.hand, 1)
                             best = empty(Candidate)
                             if at.hand != 0:
                                 best = self._hand[0]
@@ -655,14 +656,24 @@ def next(max_steps: uint256) -> IRanking.Pick:
             if one.tie != 0:
                 at.opened = unsafe_add(at.opened, 1)
                 if best.tie == 0 or self._precedes(one, best):
-                    if is_fresh:
-                        at.hand = self._push_hand(best, at.hand)
+                    # It stays outside of the heap, and who was there goes in.
+                    now: Candidate = best
                     best = one
-                    is_fresh = True
-                else:
-                    at.hand = self._push_hand(one, at.hand)
+                    one = now
+                    if not is_fresh:
+                        is_fresh = True
+                        continue
+                rank: uint256 = self._push_hand(one, at.hand)
+                # Who climbs past most of those in hand costs as much as another look.
+                if rank < at.hand >> 3:
+                    if at.credit == 0:
+                        steps = unsafe_add(steps, 1)
+                        at.credit = LOOKS
+                    at.credit = unsafe_sub(at.credit, 1)
+                at.hand = unsafe_add(at.hand, 1)
     if is_fresh:
-        at.hand = self._push_hand(best, at.hand)
+        self._push_hand(best, at.hand)
+        at.hand = unsafe_add(at.hand, 1)
     self._save(search, at)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
@@ -714,7 +725,8 @@ def _open(search: Search, account: uint256, count: uint256) -> uint256:
     candidate: Candidate = self._weigh(search, account)
     if candidate.tie == 0:
         return count
-    return self._push_hand(candidate, count)
+    self._push_hand(candidate, count)
+    return unsafe_add(count, 1)
 
 
 @internal
@@ -1197,7 +1209,7 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 @internal
 def _push_hand(candidate: Candidate, count: uint256) -> uint256:
     """
-    @return How many are in hand now; so below.
+    @return How far it climbed: its place in the heap.
     """
     place: uint256 = count
     for _: uint256 in range(64):
@@ -1210,13 +1222,14 @@ def _push_hand(candidate: Candidate, count: uint256) -> uint256:
         self._hand[place] = above
         place = parent
     self._hand[place] = candidate
-    return unsafe_add(count, 1)
+    return place
 
 
 @internal
 def _pop_hand(before: uint256) -> uint256:
     """
     @notice Takes the best one out.
+    @return How many are left.
     """
     count: uint256 = unsafe_sub(before, 1)
     if count == 0:
@@ -1246,6 +1259,7 @@ def _pop_hand(before: uint256) -> uint256:
 def _push_waiting(key: uint256, count: uint256) -> uint256:
     """
     @notice Adds a key; none if it is 0.
+    @return How many are in the heap now; so below.
     """
     if key == 0:
         return count
