@@ -2,9 +2,12 @@
 """
 @title GridProbe
 @license AGPL-3.0-only
-@notice Shows `modules/rank_grid.vy` to its tests. Owns nothing.
+@notice Shows `modules/rank_grid.vy`, `modules/bits.vy` and `modules/eligibility.vy` to their tests.
+        Owns nothing.
 @custom:kill Nothing to halt: it only computes.
 """
+from ..modules import bits
+from ..modules import eligibility
 from ..modules import rank_grid
 
 
@@ -78,6 +81,37 @@ def best_is_at_an_edge_or_turn(
         ):
             found = max(found, bound)
     return best, found
+
+
+@pure
+@external
+def ends(word: uint256) -> (uint256, uint256):
+    """
+    @notice Positions of the lowest and the highest set bit.
+    """
+    return bits.lowest(word), bits.highest(word)
+
+
+@pure
+@external
+def eligible(
+    size: int256,
+    quote: int256,
+    equity: int256,
+    winners_long: bool,
+    mark: uint256,
+    numerator: uint256,
+    denominator: uint256,
+    lots: uint256,
+) -> (uint256, bool):
+    """
+    @notice Lots that a position can give up, and whether these are any by the shorter question.
+    """
+    return eligibility.bearable(
+        size, quote, equity, winners_long, mark, numerator, denominator, lots
+    ), eligibility.is_eligible(
+        size, quote, equity, winners_long, mark, numerator, denominator, lots
+    )
 
 
 @pure
