@@ -767,7 +767,7 @@ def _advance(
             rest = self._cell_bound(prices, low, high, cell, bands)
         # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
         ticks: uint256 = self._ticks[(side << 17) | place]
-        if prices.limit > low and prices.limit < high:
+        if prices.limit < high if prices.is_long else prices.limit > low:
             below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
             if not prices.is_long:
                 ticks = (ticks >> below) << below
