@@ -11,7 +11,8 @@
                        its (market, side)
             opened     looked at in this search: its score taken from live state, kept in hand
             bound      no account of an unopened bucket has a higher score
-            step       one account opened, or one cell of buckets
+            look       at one account, or at one band of buckets
+            step       four looks, or one account apart: that one may have many positions
             exact      the account handed out precedes everyone else who is eligible
 
         A search opens the bucket with the highest bound until the best in hand is strictly above
@@ -75,31 +76,54 @@ PREVIOUS_AT: constant(uint256) = 48
 PLACE_AT: constant(uint256) = 96
 BUCKET_AT: constant(uint256) = 173
 
-# Kinds of what waits to be opened; the coarser first where bounds are equal.
-BUCKET: constant(uint256) = 0
-CELL: constant(uint256) = 1
-# Sets the keys of cells apart from those of bands.
-CELLS: constant(uint256) = 2**32
+# Looks that make a step, so that none takes more than 75,000 gas (a test finds the dearest): at an
+# account of one market, and at a band of a cell. What is left of a step is there for the next look.
+LOOKS: constant(uint256) = 4
+
+# What waits: bound 192 | 30 | cell, not bucket 1 | 7 | code 25 | more in its band 1. Where bounds are
+# equal the coarser comes first, and then the higher code.
+CELL: constant(uint256) = 2**33
+MORE: constant(uint256) = 1
 # Cell, band and tick of a bucket.
 CODE: constant(uint256) = 2**25 - 1
+# Room for the close price.
+ENTRIES: constant(uint256) = 2**40 - 1
 
 
 # All that a search computes with.
 struct Search:
     # market * 2 + (1 if the winners are long).
     side: uint256
-    market: uint256
-    mark: uint256
-    numerator: uint256
-    denominator: uint256
-    size: uint256
-    score: address
-    nonce: uint256
-    index: int256
-    # Of the round: what came in since then lowers no score.
-    epoch: uint256
+    # Somebody in a position has had an inflow in the round's epoch, or later.
     inflows: bool
+    # Eligible accounts opened before the slack counts.
+    most: uint256
     prices: rank_grid.Prices
+
+
+# How far it came.
+struct State:
+    # Eligible accounts opened since the last exact answer.
+    opened: uint256
+    # Handed out last: only this one may have something left.
+    handed: uint256
+    # The next account of the bucket at work.
+    account: uint256
+    # Of those who are opened one by one.
+    place: uint256
+    # How many are in each heap.
+    hand: uint256
+    waiting: uint256
+    # Looks that are paid for.
+    credit: uint256
+    # Every holder is opened, from the clearinghouse's list, and no bucket.
+    wide: bool
+    # Somebody was left out.
+    left: bool
+    # Some buckets were opened before.
+    resumed: bool
+    # A bucket waits aside.
+    aside: bool
 
 
 struct Candidate:
@@ -150,34 +174,22 @@ _terms: uint256
 # opened 32 | apart 32 | wide 1 | candidates 15 | epoch 48 | number of the search 32.
 _saved: HashMap[uint256, uint256]
 
-# --- The search at work.
-_live: transient(uint256)
+# --- The search at work, in the order in which `_pack` and `_price_in` have it; 0: none is.
+_state: transient(uint256)
+_packed: transient(uint256)
+_index: transient(int256)
 # Who has been seen to be the deleverager.
 _asker: transient(address)
-# Formula, limit and p' of the search.
-_formula: transient(uint256)
-_limit: transient(uint256)
-_equity_mark: transient(int256)
-_opened: transient(uint256)
-# True if every holder is opened, from the clearinghouse's list, and no bucket.
-_wide: transient(bool)
-_apart_next: transient(uint256)
-# Bucket at work, its bound * 2^64 + code, and its next account.
+# The last bucket opened, and that of the transaction before: from there up all were opened then.
 _last: transient(uint256)
-_next: transient(uint256)
-# Buckets from here up were opened before.
 _passed: transient(uint256)
-# Handed out last: only this one may have something left.
-_handed: transient(uint256)
-_index: transient(int256)
-# Somebody in a position has had an inflow in the round's epoch.
-_inflows: transient(bool)
 _left_out: transient(Candidate)
-_wait_count: transient(uint256)
+# A heap of what waits, and what is above all of it.
 _waiting: transient(uint256[MAX_IN_HEAP])
-# What is left to open of a cell (bands), and of a band of a cell (ticks).
-_rest: transient(HashMap[uint256, uint256])
-_hand_count: transient(uint256)
+_aside: transient(uint256)
+# What is left to open of a cell (bands), and of a band of a cell (ticks) if that is several.
+_bands_left: transient(uint256[512])
+_ticks_left: transient(uint256[2**17])
 _hand: transient(Candidate[MAX_IN_HEAP])
 
 
@@ -467,9 +479,7 @@ def begin(query: IRanking.Query):
     terms: uint256 = self._terms
     nonce: uint256 = terms & (2**32 - 1)
     goes_on: bool = False
-    if self._query == same and (
-        self._live == nonce or self._saved[0] & (2**32 - 1) == nonce
-    ):
+    if self._query == same and (self._state != 0 or self._saved[0] & (2**32 - 1) == nonce):
         ours: uint256 = query.numerator * ((terms >> 96) & ID)
         theirs: uint256 = (terms >> 160) * query.denominator
         goes_on = ours <= theirs if query.winners_long else ours >= theirs
@@ -478,83 +488,101 @@ def begin(query: IRanking.Query):
     if not goes_on:
         self._query = same
         nonce = (nonce + 1) & (2**32 - 1)
+        self._state = 0
     self._terms = (
         (query.numerator << 160) | (query.denominator << 96) | (query.size << 32) | nonce
     )
     if goes_on:
-        search: Search = self._search()
-        if self._live == nonce:
-            # The close price is this lot's.
-            search.prices.limit = self._limit_of(search)
-            self._limit = search.prices.limit
+        if self._state == 0:
+            self._resume()
         else:
-            self._resume(search)
+            # The close price is this lot's.
+            limit: uint256 = self._limit_of(
+                query.winners_long, query.numerator, query.denominator
+            )
+            self._packed = (self._packed & ~(ENTRIES << 32)) | (limit << 32)
         # Of those handed out only the last one can have something left.
-        if self._handed != NOBODY:
-            self._open(search, self._handed)
+        at: State = self._unpacked(self._state)
+        if at.handed != NOBODY:
+            count: uint256 = self._open(self._search(), at.handed, at.hand)
+            at.opened += count - at.hand
+            at.hand = count
+            self._state = self._pack(at)
 
 
+@reentrant
 @external
 def next(max_steps: uint256) -> IRanking.Pick:
     """
     @notice Deleverager only: the next account in order, or nobody.
+    @dev Without a lock: whatever it calls, it calls statically, so nothing that is called back in
+         between can write here.
     """
     self._require_deleverager()
+    if self._state == 0:
+        self._resume()
+    at: State = self._unpacked(self._state)
     search: Search = self._search()
-    if self._live != search.nonce:
-        self._resume(search)
+    listed: uint256 = self._apart_count[search.side]
+    apart: uint256 = self._outside(search.side, at.wide, listed)
+    # The unopened with the highest bound; it may wait aside, above all in the heap.
+    top: uint256 = 0
+    if at.aside:
+        top = self._aside
+    elif at.waiting != 0:
+        top = self._waiting[0]
+    # The bucket at work.
+    last: uint256 = 0
+    if at.account != NOBODY:
+        last = self._last
+    # The best in hand; above all in the heap as long as it is fresh.
+    best: Candidate = empty(Candidate)
+    is_fresh: bool = False
+    if at.hand != 0:
+        best = self._hand[0]
     steps: uint256 = 0
-    apart: uint256 = self._outside(search)
     skips: uint256 = 0
     moved: bool = False
-    limit: uint256 = self.max_open
     for _: uint256 in range(MAX_TURNS):
         # The bucket at work, and who is apart, are unopened until they are done with. While they
         # are nobody in hand is above their bound, so only the slack could let one go.
-        place: uint256 = 0
-        if apart != 0:
-            place = self._apart_next
-        account: uint256 = self._next
-        bound: uint256 = 0
-        top: uint256 = 0
-        look: bool = False
-        if place < apart:
+        bound: uint256 = top >> 64
+        look: bool = best.tie != 0
+        if at.place < apart:
             bound = rank_grid.INFINITE
-        elif account != NOBODY:
-            bound = self._last >> 64
-            look = self._opened >= limit
-        else:
-            if self._wait_count != 0:
-                top = self._waiting[0]
-                bound = top >> 64
-            look = True
-        score: uint256 = 0
-        if look and self._hand_count != 0:
-            score = self._hand[0].score
+            look = False
+        elif at.account != NOBODY:
+            bound = last >> 64
+            look = look and at.opened >= search.most
         # No exact answer below a bound, so no closer look at what is in hand.
-        if score != 0 and (bound == 0 or score > bound or self._opened >= limit):
-            best: Candidate = self._hand[0]
+        if look and (bound == 0 or best.score > bound or at.opened >= search.most):
             # 2: exactly, 1: within slack.
-            proof: uint256 = self._proof(best, bound)
-            if proof == 2 or (proof == 1 and self._opened >= limit):
+            proof: uint256 = self._proof(best, bound, at.left)
+            if proof == 2 or (proof == 1 and at.opened >= search.most):
                 winner: uint256 = ID - (best.tie & ID)
-                self._pop_hand()
-                if self._bucket_in(self._nodes[winner]) == 0:
-                    now: Candidate = self._weigh(search, winner)
-                    if now.tie == 0:
-                        continue
-                    if self._precedes(best, now):
-                        self._push_hand(now)
-                        continue
-                    best = now
-                exact: bool = proof == 2 and (
-                    self._wide or apart == self._apart_count[search.side]
-                )
+                if is_fresh:
+                    is_fresh = False
+                else:
+                    at.hand = self._pop_hand(at.hand)
+                    if self._bucket_in(self._nodes[winner]) == 0:
+                        now: Candidate = self._weigh(search, winner)
+                        if now.tie == 0 or self._precedes(best, now):
+                            if now.tie != 0:
+                                self._push_hand(now, at.hand)
+                                at.hand = unsafe_add(at.hand, 1)
+                            best = empty(Candidate)
+                            if at.hand != 0:
+                                best = self._hand[0]
+                            continue
+                        best = now
+                exact: bool = proof == 2 and (at.wide or apart == listed)
                 if proof == 2:
-                    self._opened = 0
-                self._handed = winner
+                    at.opened = 0
+                at.handed = winner
                 if max_steps - min(steps, max_steps) <= 1:
-                    self._save(search)
+                    self._save(search, at)
+                else:
+                    self._state = self._pack(at)
                 return IRanking.Pick(
                     account=winner,
                     size=max_value(uint256),
@@ -565,55 +593,121 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     more=False,
                 )
         if bound == 0:
-            if self._left_out.tie == 0:
+            if not at.left:
+                self._state = self._pack(at)
                 return IRanking.Pick(
                     account=0, size=0, score=0, pnl=0, exact=True, steps=steps, more=False
                 )
             # Nothing is unopened, but someone was left out: once more from the beginning.
-            self._restart(search)
+            at = State(
+                opened=at.opened,
+                handed=at.handed,
+                account=NOBODY,
+                place=0,
+                hand=0,
+                waiting=self._restart(search, at.wide),
+                credit=at.credit,
+                wide=at.wide,
+                left=False,
+                resumed=False,
+                aside=False,
+            )
+            top = self._waiting[0] if at.waiting != 0 else 0
+            best = empty(Candidate)
+            is_fresh = False
             continue
         # Cells that were opened are not written down: a call that came no further goes on.
-        if steps >= max_steps and (moved or max_steps == 0):
+        if steps >= max_steps and (at.credit == 0 or at.place < apart) and (moved or max_steps == 0):
             break
-        if place < apart:
+        who: uint256 = NOBODY
+        if at.place < apart:
+            # It may have as many positions as there can be: a whole step.
             moved = True
-            steps += 1
-            self._apart_next = place + 1
-            if self._wide:
-                self._open(
-                    search,
-                    staticcall clearinghouse.holder_at(
-                        search.market, search.prices.is_long, place
-                    ),
+            steps = unsafe_add(steps, 1)
+            if at.wide:
+                who = staticcall clearinghouse.holder_at(
+                    search.side >> 1, search.prices.is_long, at.place
                 )
             else:
-                self._open(search, self._apart[search.side][place])
-        elif account != NOBODY:
-            moved = True
-            steps += 1
-            self._open_next(search, account)
-        elif skips == MAX_SKIPS:
-            self._wide = True
-            self._restart(search)
-            apart = self._outside(search)
+                who = self._apart[search.side][at.place]
+            at.place = unsafe_add(at.place, 1)
+        elif at.account == NOBODY and skips == MAX_SKIPS:
+            at = State(
+                opened=at.opened,
+                handed=at.handed,
+                account=NOBODY,
+                place=0,
+                hand=0,
+                waiting=self._restart(search, True),
+                credit=at.credit,
+                wide=True,
+                left=False,
+                resumed=False,
+                aside=False,
+            )
+            apart = self._outside(search.side, True, listed)
+            top = 0
+            best = empty(Candidate)
+            is_fresh = False
         else:
-            # A bucket has someone in it, whose opening is the step. Where the search was before costs
-            # none either: else it might never come further.
-            passed: uint256 = self._passed
-            if (top & ID) >> 32 == BUCKET and top < passed:
-                moved = True
-            else:
-                skips += 1
-                if top < passed:
-                    steps += 1
-            self._advance(search, top, passed)
+            if at.account == NOBODY:
+                # A bucket has someone in it, whose opening is what counts. Where the search was before
+                # costs nothing either: else it might never come further.
+                is_new: bool = not at.resumed or top | MORE < self._passed
+                is_bucket: bool = top & CELL == 0
+                if is_new and is_bucket:
+                    last = top | MORE
+                    self._last = last
+                    at.account = self._buckets[self._bucket(search.side, top)] >> 64
+                else:
+                    skips = unsafe_add(skips, 1)
+                    if is_new:
+                        if at.credit == 0:
+                            steps = unsafe_add(steps, 1)
+                            at.credit = LOOKS
+                        at.credit = unsafe_sub(at.credit, 1)
+                at.waiting, at.aside, top = self._advance(
+                    search.prices, search.side, top, is_bucket, at.aside, at.waiting
+                )
             # Its first account with it: that its bound is too high to hand anyone out is known.
-            account = self._next
-            if account != NOBODY and steps < max_steps:
+            if at.account != NOBODY and (at.credit != 0 or steps < max_steps or not moved):
                 moved = True
-                steps += 1
-                self._open_next(search, account)
-    self._save(search)
+                if at.credit == 0:
+                    steps = unsafe_add(steps, 1)
+                    at.credit = LOOKS
+                at.credit = unsafe_sub(at.credit, 1)
+                node: uint256 = self._nodes[at.account]
+                bucket: uint256 = unsafe_add(self._bucket(search.side, last), 1)
+                if self._bucket_in(node) == bucket:
+                    who = at.account
+                    at.account = self._after(node)
+                else:
+                    # It has left since. Its place in the list went with it: from the front again.
+                    at.account = self._buckets[unsafe_sub(bucket, 1)] >> 64
+        if who != NOBODY:
+            one: Candidate = self._weigh(search, who)
+            if one.tie != 0:
+                at.opened = unsafe_add(at.opened, 1)
+                if best.tie == 0 or self._precedes(one, best):
+                    # It stays outside of the heap, and who was there goes in.
+                    now: Candidate = best
+                    best = one
+                    one = now
+                    if not is_fresh:
+                        is_fresh = True
+                        continue
+                rank: uint256 = self._push_hand(one, at.hand)
+                # Who climbs past most of those in hand costs as much as another look.
+                if rank < at.hand >> 3:
+                    if at.credit == 0:
+                        steps = unsafe_add(steps, 1)
+                        at.credit = LOOKS
+                    at.credit = unsafe_sub(at.credit, 1)
+                at.hand = unsafe_add(at.hand, 1)
+    if is_fresh:
+        self._push_hand(best, at.hand)
+        at.hand = unsafe_add(at.hand, 1)
+    self._save(search, at)
     return IRanking.Pick(
         account=0, size=0, score=0, pnl=0, exact=False, steps=steps, more=True
     )
@@ -621,23 +715,25 @@ def next(max_steps: uint256) -> IRanking.Pick:
 
 @view
 @internal
-def _outside(search: Search) -> uint256:
+def _outside(side: uint256, is_wide: bool, listed: uint256) -> uint256:
     """
     @notice How many accounts are opened one by one, whatever the bounds.
     """
-    if self._wide:
-        return staticcall clearinghouse.holder_count(search.market, search.prices.is_long)
-    return min(self._apart_count[search.side], MAX_APART)
+    if is_wide:
+        return staticcall clearinghouse.holder_count(side >> 1, side & 1 == 1)
+    return min(listed, MAX_APART)
 
 
 @view
 @internal
-def _proof(best: Candidate, bound: uint256) -> uint256:
+def _proof(best: Candidate, bound: uint256, some_left: bool) -> uint256:
     """
     @return 2 if nobody unopened or left out can precede `best`, 1 if nobody has a score above
             1 + slack times its own, else 0.
     """
-    left_out: Candidate = self._left_out
+    left_out: Candidate = empty(Candidate)
+    if some_left:
+        left_out = self._left_out
     if (bound == 0 or (best.score > bound and bound < rank_grid.INFINITE)) and (
         left_out.tie == 0 or self._precedes(best, left_out)
     ):
@@ -654,200 +750,291 @@ def _proof(best: Candidate, bound: uint256) -> uint256:
 
 
 @internal
-def _open_next(search: Search, account: uint256):
+def _open(search: Search, account: uint256, count: uint256) -> uint256:
     """
-    @notice Opens the next account of the bucket at work.
+    @notice Weighs an account and takes it in hand, if it is eligible.
+    @return How many are in hand now.
     """
-    node: uint256 = self._nodes[account]
-    bucket: uint256 = self._bucket(search, self._last) + 1
-    if self._bucket_in(node) != bucket:
-        # It has left since. Its place in the list went with it: from the front again.
-        self._next = self._buckets[bucket - 1] >> 64
-        return
-    self._next = self._after(node)
-    self._open(search, account)
-
-
-@internal
-def _open(search: Search, account: uint256):
     candidate: Candidate = self._weigh(search, account)
-    if candidate.tie != 0:
-        self._opened += 1
-        self._push_hand(candidate)
+    if candidate.tie == 0:
+        return count
+    self._push_hand(candidate, count)
+    return unsafe_add(count, 1)
 
 
 @internal
-def _advance(search: Search, top: uint256, passed: uint256):
+def _advance(
+    prices: rank_grid.Prices,
+    side: uint256,
+    top: uint256,
+    is_bucket: bool,
+    is_aside: bool,
+    waiting: uint256,
+) -> (uint256, bool, uint256):
     """
-    @notice Takes the top of what waits: a bucket becomes the one at work, a cell gives its next
-            band. Its place is taken by what is left of it.
+    @notice Takes out the top of what waits: what is left of a bucket's band, or of a cell, takes its
+            place, and the best bucket of the cell's next band comes in.
+    @return How many are in the heap, whether a bucket waits aside, and what has the highest bound now.
     """
-    code: uint256 = top & ID
-    cell: uint256 = (code >> 16) & 511
-    if code >> 32 == BUCKET:
-        key: uint256 = self._bucket(search, code)
-        ticks: uint256 = self._rest[key >> 8] & ~(1 << (key & 255))
-        self._replace_top(self._best_bucket(search, cell, (code >> 8) & 255, ticks))
-        if top < passed:
-            self._last = top
-            self._next = self._buckets[key] >> 64
-        return
-    bands: uint256 = self._rest[cell | CELLS]
-    band: uint256 = bits.lowest(bands)
-    bands &= bands - 1
-    self._rest[cell | CELLS] = bands
-    self._replace_top(self._cell_bound(search, cell, bands))
-    # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
-    count: uint256 = rank_grid.ticks_below(
-        cell, band, search.prices.limit, search.prices.is_long
-    )
-    below: uint256 = max_value(uint256) if count >= 256 else (1 << count) - 1
-    self._push_waiting(
-        self._best_bucket(
-            search,
-            cell,
-            band,
-            self._ticks[(search.side << 17) | (cell << 8) | band]
-            & (below if search.prices.is_long else ~below),
-        )
-    )
+    count: uint256 = waiting
+    cell: uint256 = (top >> 17) & 511
+    band: uint256 = (top >> 9) & 255
+    place: uint256 = (top >> 9) & (2**17 - 1)
+    low: uint256 = 0
+    high: uint256 = 0
+    rest: uint256 = 0
+    other: uint256 = 0
+    if is_bucket:
+        if top & MORE != 0:
+            low, high = rank_grid.cell_edges(cell)
+            tick: uint256 = self._bucket(side, top) & 255
+            rest = self._best_bucket(prices, low, place, self._ticks_left[place] ^ (1 << tick))
+    else:
+        low, high = rank_grid.cell_edges(cell)
+        bands: uint256 = self._bands_left[cell]
+        bands &= unsafe_sub(bands, 1)
+        self._bands_left[cell] = bands
+        if bands != 0:
+            rest = self._cell_bound(prices, low, high, cell, bands)
+        # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
+        ticks: uint256 = self._ticks[(side << 17) | place]
+        if prices.limit < high if prices.is_long else prices.limit > low:
+            below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
+            if not prices.is_long:
+                ticks = (ticks >> below) << below
+            elif below < 256:
+                ticks &= (1 << below) - 1
+        other = self._best_bucket(prices, low, place, ticks)
+    if is_aside:
+        other = rest
+    else:
+        count = self._replace_top(rest, count)
+    highest: uint256 = self._waiting[0] if count != 0 else 0
+    if other > highest:
+        # What is above the whole heap is the next to be opened: it need not go into it.
+        self._aside = other
+        return count, True, other
+    return self._push_waiting(other, count), False, highest
 
 
 @pure
 @internal
-def _bucket(search: Search, code: uint256) -> uint256:
+def _bucket(side: uint256, top: uint256) -> uint256:
     """
     @notice The key of a bucket from what waits. Of equal bounds the higher code is opened first:
             that is the higher tick of longs and, turned round, the lower one of shorts.
     """
-    return (search.side << 25) | ((code & CODE) ^ (0 if search.prices.is_long else 255))
+    code: uint256 = (side << 25) | ((top >> 1) & CODE)
+    if side & 1 == 0:
+        return code ^ 255
+    return code
 
 
 @view
 @internal
-def _cell_bound(search: Search, cell: uint256, bands: uint256) -> uint256:
+def _cell_bound(
+    prices: rank_grid.Prices, low: uint256, high: uint256, cell: uint256, bands: uint256
+) -> uint256:
     """
-    @notice What is left of a cell waits with the bound of its lowest margin; 0: it does not.
+    @notice What is left of a cell (some bands) waits with the bound of its lowest margin; 0: it does
+            not.
     """
-    if bands == 0:
-        return 0
-    low: uint256 = 0
-    high: uint256 = 0
-    low, high = rank_grid.cell_edges(cell)
+    band: uint256 = bits.lowest(bands)
     bound: uint256 = rank_grid.upper_bound(
-        search.prices, low, high, rank_grid.margin_of(cell, bits.lowest(bands))
+        prices, low, high, rank_grid.margin_of(cell, band)
     )
     if bound == 0:
         return 0
-    return (bound << 64) | (CELL << 32) | (cell << 16)
+    return (bound << 64) | CELL | (cell << 17) | (band << 9)
 
 
 @internal
-def _best_bucket(search: Search, cell: uint256, band: uint256, ticks: uint256) -> uint256:
+def _best_bucket(
+    prices: rank_grid.Prices, start: uint256, place: uint256, ticks: uint256
+) -> uint256:
     """
     @notice Of what is left of a band in a cell the bucket with the highest bound waits; 0: nothing
             is left.
     @dev With E the bounds of longs fall, or fall and rise: it is the first or the last one. Those
          of shorts fall; by return x leverage they may rise up to a turning point first (and be
          infinite before): it is the first one, or one next to that point.
+    @param start E at which the cell begins.
+    @param place The cell and the band.
     """
     rest: uint256 = ticks
-    margin: int256 = rank_grid.margin_of(cell, band)
-    turn: uint256 = rank_grid.turning_point(search.prices, margin)
+    if rest == 0:
+        return 0
+    margin: int256 = rank_grid.margin_of(place >> 8, place & 255)
+    width: uint256 = rank_grid.width_of(place >> 8, place & 255)
+    span: uint256 = 1 << width
+    flip: uint256 = 0 if prices.is_long else 255
+    low: uint256 = 0
+    tick: uint256 = 0
+    bound: uint256 = 0
+    # Mostly there is one bucket.
+    if rest & unsafe_sub(rest, 1) == 0:
+        tick = bits.lowest(rest)
+        low = unsafe_add(start, tick << width)
+        bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
+        if bound == 0:
+            return 0
+        return (bound << 64) | (place << 9) | ((tick ^ flip) << 1)
+    # Of shorts by return x leverage: what begins at the turning point or below it.
+    below: uint256 = 0
+    turn: uint256 = rank_grid.turning_point(prices, margin)
+    if turn >= start and turn != 0:
+        count: uint256 = unsafe_add(unsafe_sub(turn, start) >> width, 1)
+        below = max_value(uint256) if count >= 256 else (1 << count) - 1
     top: uint256 = 0
     for _: uint256 in range(256):
         if rest == 0:
-            break
-        chosen: uint256 = rest & (~rest + 1)
-        if search.prices.is_long:
-            chosen |= 1 << bits.highest(rest)
-        elif turn != 0:
-            count: uint256 = rank_grid.ticks_below(cell, band, turn + 1, True)
-            below: uint256 = max_value(uint256) if count >= 256 else (1 << count) - 1
-            if rest & below != 0:
-                chosen |= 1 << bits.highest(rest & below)
-            if rest & ~below != 0:
-                chosen |= 1 << bits.lowest(rest & ~below)
+            return 0
+        chosen: uint256 = rest & (unsafe_add(~rest, 1))
+        if chosen != rest:
+            if prices.is_long:
+                chosen |= 1 << bits.highest(rest)
+            elif below != 0:
+                if rest & below != 0:
+                    chosen |= 1 << bits.highest(rest & below)
+                if rest & ~below != 0:
+                    chosen |= 1 << bits.lowest(rest & ~below)
         before: uint256 = rest
         top = 0
         for __: uint256 in range(3):
             if chosen == 0:
                 break
-            tick: uint256 = bits.lowest(chosen)
-            chosen &= chosen - 1
-            low: uint256 = 0
-            high: uint256 = 0
-            low, high = rank_grid.bucket_edges(cell, band, tick)
-            bound: uint256 = rank_grid.upper_bound(search.prices, low, high, margin)
+            tick = bits.lowest(chosen)
+            chosen &= unsafe_sub(chosen, 1)
+            low = unsafe_add(start, tick << width)
+            bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
             if bound == 0:
-                rest &= ~(1 << tick)
+                rest ^= 1 << tick
             else:
-                code: uint256 = self._bucket(search, (cell << 16) | (band << 8) | tick)
-                top = max(top, (bound << 64) | (code & CODE))
+                top = max(top, (bound << 64) | ((tick ^ flip) << 1))
         if rest == before:
             break
-    self._rest[(search.side << 17) | (cell << 8) | band] = rest
-    return top if rest != 0 else 0
+    if rest & unsafe_sub(rest, 1) != 0:
+        self._ticks_left[place] = rest
+        top |= MORE
+    return top | (place << 9)
 
 
 @internal
-def _resume(search: Search):
+def _resume():
     """
     @notice Fetches what was written down of this search, or begins it.
     """
+    query: uint256 = self._query
+    nonce: uint256 = self._terms & (2**32 - 1)
+    epoch: uint256 = query & (2**63 - 1)
     header: uint256 = self._saved[0]
-    begun: bool = header & (2**32 - 1) == search.nonce
-    self._wide = search.prices.formula == rank_grid.UNKNOWN or (begun and header & WIDE != 0)
-    self._restart(search)
-    self._live = search.nonce
-    self._formula = search.prices.formula
-    self._limit = search.prices.limit
-    self._equity_mark = search.prices.equity_mark
-    self._opened = 0
-    self._handed = NOBODY
-    if not begun:
-        return
-    opened: uint256 = (header >> 128) & (2**32 - 1)
-    self._opened = opened
-    self._handed = (header >> 160) & (2**48 - 1)
-    if convert(convert(self._saved[2], bytes32), int256) != search.index:
-        return
-    # Other marks have moved since: who is apart is looked at again.
-    if (header >> 32) & (2**48 - 1) == staticcall oracle.epoch():
-        self._apart_next = (header >> 96) & (2**32 - 1)
-    self._last = self._saved[1]
-    self._passed = self._last
-    self._next = header >> 208
-    self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
-    count: uint256 = (header >> 80) & (2**15 - 1)
-    for i: uint256 in range(count, bound=KEPT):
-        self._open(search, (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID)
-    self._opened = opened
+    begun: bool = header & (2**32 - 1) == nonce
+    index: int256 = self._price_in(query)
+    search: Search = self._search()
+    at: State = empty(State)
+    at.wide = search.prices.formula == rank_grid.UNKNOWN or (begun and header & WIDE != 0)
+    at.waiting = self._restart(search, at.wide)
+    if begun:
+        at.opened = (header >> 128) & (2**32 - 1)
+        at.handed = (header >> 160) & (2**48 - 1)
+        if convert(convert(self._saved[2], bytes32), int256) == index:
+            # Other marks have moved since: who is apart is looked at again.
+            if (header >> 32) & (2**48 - 1) == staticcall oracle.epoch():
+                at.place = (header >> 96) & (2**32 - 1)
+            self._last = self._saved[1]
+            self._passed = self._last
+            at.resumed = True
+            at.account = header >> 208
+            self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
+            at.left = self._left_out.tie != 0
+            count: uint256 = (header >> 80) & (2**15 - 1)
+            for i: uint256 in range(count, bound=KEPT):
+                account: uint256 = (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID
+                at.hand = self._open(search, account, at.hand)
+    self._state = self._pack(at)
 
 
 @internal
-def _restart(search: Search):
+def _price_in(query: uint256) -> int256:
+    """
+    @notice Packs what a search computes with, from the query and the oracle.
+    @return The funding index of the market.
+    """
+    terms: uint256 = self._terms
+    is_long: bool = (query >> 87) & 1 == 1
+    price: int256 = convert((query >> 63) & (2**24 - 1), int256)
+    mark: uint256 = 0
+    is_fresh: bool = False
+    index: int256 = 0
+    mark, is_fresh, index = staticcall oracle.read((query >> 88) & 255)
+    # p' is rounded against the winner: down for a long, up for a short.
+    exact: int256 = price * 2**24 * SCALE - index * 2**24
+    shifted: int256 = exact // SCALE
+    if is_long:
+        if shifted * SCALE > exact:
+            shifted -= 1
+    elif shifted * SCALE < exact:
+        shifted += 1
+    inflows: bool = staticcall clearinghouse.inflow_epoch() >= query & (2**63 - 1)
+    self._index = index
+    self._packed = (
+        (convert(shifted + 2**71, uint256) << 110)
+        | (((query >> 87) & 511) << 101)
+        | (convert(inflows, uint256) << 100)
+        | (self.formula[convert(query >> 96, address)] << 98)
+        | (((query >> 63) & (2**24 - 1)) << 72)
+        | (self._limit_of(is_long, terms >> 160, (terms >> 96) & ID) << 32)
+        | self.max_open
+    )
+    return index
+
+
+@view
+@internal
+def _search() -> Search:
+    packed: uint256 = self._packed
+    search: Search = empty(Search)
+    search.most = packed & (2**32 - 1)
+    search.inflows = (packed >> 100) & 1 == 1
+    search.side = (packed >> 101) & 511
+    search.prices.limit = (packed >> 32) & ENTRIES
+    search.prices.mark = ((packed >> 72) & (2**24 - 1)) << 8
+    search.prices.formula = (packed >> 98) & 3
+    search.prices.is_long = search.side & 1 == 1
+    search.prices.equity_mark = unsafe_sub(convert(packed >> 110, int256), 2**71)
+    return search
+
+
+@pure
+@internal
+def _limit_of(is_long: bool, numerator: uint256, denominator: uint256) -> uint256:
+    """
+    @notice The close price in 1/256 ticks, rounded outward: nobody in profit there is left out. At
+            most 2^32, which no entry reaches.
+    """
+    limit: uint256 = numerator * 256 // denominator
+    if is_long and limit * denominator != numerator * 256:
+        limit += 1
+    return min(limit, rank_grid.MAX_ENTRY)
+
+
+@internal
+def _restart(search: Search, is_wide: bool) -> uint256:
     """
     @notice Nothing is opened, all cells that anyone in profit can be in wait.
+    @return How many they are.
     """
-    self._index = search.index
-    self._inflows = search.inflows
-    self._apart_next = 0
+    count: uint256 = 0
     self._last = 0
-    self._next = NOBODY
-    self._passed = max_value(uint256)
-    self._left_out = empty(Candidate)
-    self._wait_count = 0
-    self._hand_count = 0
-    if self._wide:
-        return
+    if is_wide:
+        return 0
     for sign: uint256 in range(2):
         cells: uint256 = self._cells[(search.side << 1) | sign]
         for _: uint256 in range(256):
             if cells == 0:
                 break
             cell: uint256 = (sign << 8) | bits.lowest(cells)
-            cells &= cells - 1
+            cells &= unsafe_sub(cells, 1)
             low: uint256 = 0
             high: uint256 = 0
             low, high = rank_grid.cell_edges(cell)
@@ -858,98 +1045,92 @@ def _restart(search: Search):
             ):
                 continue
             bands: uint256 = self._bands[(search.side << 9) | cell]
-            self._rest[cell | CELLS] = bands
-            self._push_waiting(self._cell_bound(search, cell, bands))
+            self._bands_left[cell] = bands
+            count = self._push_waiting(
+                self._cell_bound(search.prices, low, high, cell, bands), count
+            )
+    return count
 
 
 @internal
-def _save(search: Search):
+def _save(search: Search, at: State):
     """
     @notice Writes the search down: how far it came, and the best in hand. Who is left out is noted
             by the best of them.
     """
-    count: uint256 = min(self._hand_count, KEPT)
+    left_out: Candidate = empty(Candidate)
+    if at.left:
+        left_out = self._left_out
+    in_hand: uint256 = at.hand
+    count: uint256 = min(in_hand, KEPT)
     word: uint256 = 0
     for i: uint256 in range(KEPT):
         if i == count:
             break
         word |= (ID - (self._hand[0].tie & ID)) << ((i & 3) << 6)
-        self._pop_hand()
+        in_hand = self._pop_hand(in_hand)
         if i & 3 == 3 or i + 1 == count:
             self._saved[5 + (i >> 2)] = word
             word = 0
-    if self._hand_count != 0:
+    if in_hand != 0:
         dropped: Candidate = self._hand[0]
-        if self._left_out.tie == 0 or self._precedes(dropped, self._left_out):
-            self._left_out = dropped
+        if left_out.tie == 0 or self._precedes(dropped, left_out):
+            left_out = dropped
+    passed: uint256 = self._passed if at.resumed else max_value(uint256)
+    last: uint256 = self._last
     self._saved[0] = (
-        (self._next << 208)
-        | (self._handed << 160)
-        | (min(self._opened, 2**32 - 1) << 128)
-        | (self._apart_next << 96)
+        (at.account << 208)
+        | (at.handed << 160)
+        | (min(at.opened, 2**32 - 1) << 128)
+        | (at.place << 96)
         | (count << 80)
-        | (WIDE if self._wide else 0)
+        | (WIDE if at.wide else 0)
         | ((staticcall oracle.epoch() & (2**48 - 1)) << 32)
-        | search.nonce
+        | (self._terms & (2**32 - 1))
     )
-    self._saved[1] = min(self._last, self._passed) if self._last != 0 else self._passed
-    self._saved[2] = convert(convert(search.index, bytes32), uint256)
-    self._saved[3] = self._left_out.score
-    self._saved[4] = self._left_out.tie
+    self._saved[1] = min(last, passed) if last != 0 else passed
+    self._saved[2] = convert(convert(self._index, bytes32), uint256)
+    self._saved[3] = left_out.score
+    self._saved[4] = left_out.tie
     # If the caller goes on in this transaction after all: as another transaction would.
-    self._live = 0
-
-
-@view
-@internal
-def _search() -> Search:
-    query: uint256 = self._query
-    terms: uint256 = self._terms
-    search: Search = empty(Search)
-    search.market = (query >> 88) & 255
-    search.side = (query >> 87) & 511
-    search.prices.is_long = (query >> 87) & 1 == 1
-    search.mark = (query >> 63) & (2**24 - 1)
-    search.score = convert(query >> 96, address)
-    search.numerator = terms >> 160
-    search.denominator = (terms >> 96) & ID
-    search.size = (terms >> 32) & ID
-    search.nonce = terms & (2**32 - 1)
-    search.prices.mark = search.mark << 8
-    search.epoch = query & (2**63 - 1)
-    if self._live == search.nonce:
-        search.index = self._index
-        search.inflows = self._inflows
-        search.prices.formula = self._formula
-        search.prices.limit = self._limit
-        search.prices.equity_mark = self._equity_mark
-        return search
-    search.inflows = staticcall clearinghouse.inflow_epoch() >= search.epoch
-    mark: uint256 = 0
-    is_fresh: bool = False
-    mark, is_fresh, search.index = staticcall oracle.read(search.market)
-    search.prices.formula = self.formula[search.score]
-    search.prices.limit = self._limit_of(search)
-    # p' is rounded against the winner: down for a long, up for a short.
-    exact: int256 = convert(search.mark, int256) * 2**24 * SCALE - search.index * 2**24
-    search.prices.equity_mark = exact // SCALE
-    if search.prices.is_long:
-        if search.prices.equity_mark * SCALE > exact:
-            search.prices.equity_mark -= 1
-    elif search.prices.equity_mark * SCALE < exact:
-        search.prices.equity_mark += 1
-    return search
+    self._state = 0
 
 
 @pure
 @internal
-def _limit_of(search: Search) -> uint256:
-    """
-    @notice The close price in 1/256 ticks, rounded outward: nobody in profit there is left out.
-    """
-    if search.prices.is_long:
-        return (search.numerator * 256 + search.denominator - 1) // search.denominator
-    return search.numerator * 256 // search.denominator
+def _pack(at: State) -> uint256:
+    return (
+        (at.opened << 224)
+        | (at.handed << 176)
+        | (at.account << 128)
+        | (at.place << 96)
+        | (at.hand << 64)
+        | (at.waiting << 32)
+        | (at.credit << 8)
+        | (convert(at.wide, uint256) << 4)
+        | (convert(at.left, uint256) << 3)
+        | (convert(at.resumed, uint256) << 2)
+        | (convert(at.aside, uint256) << 1)
+        | 1
+    )
+
+
+@pure
+@internal
+def _unpacked(state: uint256) -> State:
+    at: State = empty(State)
+    at.opened = state >> 224
+    at.handed = (state >> 176) & (2**48 - 1)
+    at.account = (state >> 128) & (2**48 - 1)
+    at.place = (state >> 96) & (2**32 - 1)
+    at.hand = (state >> 64) & (2**32 - 1)
+    at.waiting = (state >> 32) & (2**32 - 1)
+    at.credit = (state >> 8) & 255
+    at.wide = state & 16 != 0
+    at.left = state & 8 != 0
+    at.resumed = state & 4 != 0
+    at.aside = state & 2 != 0
+    return at
 
 
 @view
@@ -958,35 +1139,35 @@ def _weigh(search: Search, account: uint256) -> Candidate:
     """
     @notice The account's place in the order, from live state; tie 0 if it is not eligible.
     """
-    stake: IClearinghouse.Stake = staticcall clearinghouse.stake(account, search.market)
-    if (
-        eligibility.bearable(
-            stake.size,
-            stake.quote,
-            stake.equity,
-            search.prices.is_long,
-            search.mark,
-            search.numerator,
-            search.denominator,
-            search.size,
-        )
-        == 0
+    stake: IClearinghouse.Stake = staticcall clearinghouse.stake(account, search.side >> 1)
+    terms: uint256 = self._terms
+    mark: uint256 = search.prices.mark >> 8
+    if not eligibility.is_eligible(
+        stake.size,
+        stake.quote,
+        stake.equity,
+        search.prices.is_long,
+        mark,
+        terms >> 160,
+        (terms >> 96) & ID,
+        (terms >> 32) & ID,
     ):
         return empty(Candidate)
     if search.inflows:
         # What came in during the round's epoch lowers no score; what can be borne is real.
-        inflow: int256 = convert(staticcall clearinghouse.inflow(account, search.epoch), int256)
+        epoch: uint256 = self._query & (2**63 - 1)
+        inflow: int256 = convert(staticcall clearinghouse.inflow(account, epoch), int256)
         stake.equity -= inflow
         stake.cash -= inflow
-    pnl: int256 = stake.size * convert(search.mark, int256) + stake.quote
+    pnl: int256 = unsafe_add(unsafe_mul(stake.size, convert(mark, int256)), stake.quote)
     score: uint256 = 0
     if search.prices.formula == rank_grid.UNKNOWN:
         margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
         score, pnl = scoring.of_position(
-            search.score,
+            convert(self._query >> 96, address),
             stake.size,
             stake.quote,
-            search.mark,
+            mark,
             stake.equity,
             stake.cash,
             margin.maintenance,
@@ -994,32 +1175,47 @@ def _weigh(search: Search, account: uint256) -> Candidate:
         if score == 0:
             return empty(Candidate)
     else:
-        score = self._known_score(search, stake, pnl)
+        score = self._known_score(
+            search.prices.formula, mark, stake.size, stake.quote, stake.equity, pnl
+        )
+    # |pnl| < 2^80.
     return Candidate(
-        score=score, tie=(convert(pnl + 2**128, uint256) << 64) | (ID - account)
+        score=score,
+        tie=(convert(unsafe_add(pnl, 2**128), uint256) << 64) | unsafe_sub(ID, account),
     )
 
 
 @pure
 @internal
-def _known_score(search: Search, stake: IClearinghouse.Stake, pnl: int256) -> uint256:
+def _known_score(
+    formula: uint256,
+    mark: uint256,
+    size: int256,
+    quote: int256,
+    equity_: int256,
+    pnl: int256,
+) -> uint256:
     """
     @notice What the score contract answers, without asking it: `scores/HyperliquidDocs.vy` and
             `scores/ReturnXLeverage.vy`, line by line.
+    @dev By the ledger's bounds a notional and a profit are below 2^80 and an equity below 2^129: no
+         product reaches 2^220.
     """
-    if stake.equity <= 0:
+    if equity_ <= 0:
         return max_value(uint256)
-    equity: uint256 = convert(stake.equity, uint256)
-    entry_notional: uint256 = convert(abs(stake.quote), uint256)
-    notional: uint256 = convert(abs(stake.size), uint256) * search.mark
-    if search.prices.formula == rank_grid.DOCS:
-        if stake.size < 0:
-            return max(entry_notional * ONE // equity, 1)
-        return max(notional * notional * ONE // (max(entry_notional, 1) * equity), 1)
-    if pnl <= 0:
+    equity: uint256 = convert(equity_, uint256)
+    entry_notional: uint256 = convert(abs(quote), uint256)
+    notional: uint256 = unsafe_mul(convert(abs(size), uint256), mark)
+    if formula == rank_grid.DOCS:
+        if size < 0:
+            return max(unsafe_div(unsafe_mul(entry_notional, ONE), equity), 1)
+        notional = unsafe_mul(notional, notional)
+    elif pnl <= 0:
         return 1
-    gain: uint256 = notional * convert(pnl, uint256) * ONE
-    return max(gain // (max(entry_notional, 1) * equity), 1)
+    else:
+        notional = unsafe_mul(notional, convert(pnl, uint256))
+    weight: uint256 = unsafe_mul(max(entry_notional, 1), equity)
+    return max(unsafe_div(unsafe_mul(notional, ONE), weight), 1)
 
 
 @internal
@@ -1044,9 +1240,11 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 
 
 @internal
-def _push_hand(candidate: Candidate):
-    place: uint256 = self._hand_count
-    self._hand_count = place + 1
+def _push_hand(candidate: Candidate, count: uint256) -> uint256:
+    """
+    @return How far it climbed: its place in the heap.
+    """
+    place: uint256 = count
     for _: uint256 in range(64):
         if place == 0:
             break
@@ -1057,17 +1255,18 @@ def _push_hand(candidate: Candidate):
         self._hand[place] = above
         place = parent
     self._hand[place] = candidate
+    return place
 
 
 @internal
-def _pop_hand():
+def _pop_hand(before: uint256) -> uint256:
     """
     @notice Takes the best one out.
+    @return How many are left.
     """
-    count: uint256 = self._hand_count - 1
-    self._hand_count = count
+    count: uint256 = unsafe_sub(before, 1)
     if count == 0:
-        return
+        return 0
     candidate: Candidate = self._hand[count]
     place: uint256 = 0
     for _: uint256 in range(64):
@@ -1075,27 +1274,29 @@ def _pop_hand():
         if child >= count:
             break
         better: Candidate = self._hand[child]
-        if unsafe_add(child, 1) < count:
-            other: Candidate = self._hand[unsafe_add(child, 1)]
+        right: uint256 = unsafe_add(child, 1)
+        if right < count:
+            other: Candidate = self._hand[right]
             if self._precedes(other, better):
                 better = other
-                child = unsafe_add(child, 1)
+                child = right
         if not self._precedes(better, candidate):
             break
         self._hand[place] = better
         place = child
     self._hand[place] = candidate
+    return count
 
 
 @internal
-def _push_waiting(key: uint256):
+def _push_waiting(key: uint256, count: uint256) -> uint256:
     """
     @notice Adds a key; none if it is 0.
+    @return How many are in the heap now; so below.
     """
     if key == 0:
-        return
-    place: uint256 = self._wait_count
-    self._wait_count = place + 1
+        return count
+    place: uint256 = count
     for _: uint256 in range(64):
         if place == 0:
             break
@@ -1106,18 +1307,20 @@ def _push_waiting(key: uint256):
         self._waiting[place] = above
         place = parent
     self._waiting[place] = key
+    return unsafe_add(count, 1)
 
 
 @internal
-def _replace_top(by: uint256):
+def _replace_top(by: uint256, before: uint256) -> uint256:
     """
     @notice Takes the key with the highest bound out, and puts `by` in (nothing if it is 0).
     """
-    count: uint256 = self._wait_count
+    count: uint256 = before
     key: uint256 = by
     if by == 0:
-        count -= 1
-        self._wait_count = count
+        count = unsafe_sub(count, 1)
+        if count == 0:
+            return 0
         key = self._waiting[count]
     place: uint256 = 0
     for _: uint256 in range(64):
@@ -1125,16 +1328,18 @@ def _replace_top(by: uint256):
         if child >= count:
             break
         better: uint256 = self._waiting[child]
-        if unsafe_add(child, 1) < count:
-            other: uint256 = self._waiting[unsafe_add(child, 1)]
+        right: uint256 = unsafe_add(child, 1)
+        if right < count:
+            other: uint256 = self._waiting[right]
             if other > better:
                 better = other
-                child = unsafe_add(child, 1)
+                child = right
         if better <= key:
             break
         self._waiting[place] = better
         place = child
     self._waiting[place] = key
+    return count
 
 
 # --- Views ---------------------------------------------------------------------------------------

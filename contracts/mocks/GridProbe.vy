@@ -2,9 +2,12 @@
 """
 @title GridProbe
 @license AGPL-3.0-only
-@notice Shows `modules/rank_grid.vy` to its tests. Owns nothing.
+@notice Shows `modules/rank_grid.vy`, `modules/bits.vy` and `modules/eligibility.vy` to their tests.
+        Owns nothing.
 @custom:kill Nothing to halt: it only computes.
 """
+from ..modules import bits
+from ..modules import eligibility
 from ..modules import rank_grid
 
 
@@ -22,7 +25,7 @@ def edges(code: uint256) -> (uint256, uint256, int256):
     """
     low: uint256 = 0
     high: uint256 = 0
-    low, high = rank_grid.bucket_edges(code >> 16, (code >> 8) & 255, code & 255)
+    low, high = self._edges(code >> 16, (code >> 8) & 255, code & 255)
     return low, high, rank_grid.margin_of(code >> 16, (code >> 8) & 255)
 
 
@@ -46,7 +49,7 @@ def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
     margin: int256 = rank_grid.margin_of(cell, band)
     low: uint256 = 0
     high: uint256 = 0
-    low, high = rank_grid.bucket_edges(cell, band, code & 255)
+    low, high = self._edges(cell, band, code & 255)
     bucket: uint256 = rank_grid.upper_bound(prices, low, high, margin)
     low, high = rank_grid.cell_edges(cell)
     return bucket, rank_grid.upper_bound(prices, low, high, margin)
@@ -77,7 +80,7 @@ def best_is_at_an_edge_or_turn(
     for tick: uint256 in range(ticks, bound=256):
         low: uint256 = 0
         high: uint256 = 0
-        low, high = rank_grid.bucket_edges(cell, band, tick)
+        low, high = self._edges(cell, band, tick)
         bound: uint256 = rank_grid.upper_bound(prices, low, high, margin)
         best = max(best, bound)
         if (
@@ -87,3 +90,45 @@ def best_is_at_an_edge_or_turn(
         ):
             found = max(found, bound)
     return best, found
+
+
+@pure
+@external
+def ends(word: uint256) -> (uint256, uint256):
+    """
+    @notice Positions of the lowest and the highest set bit.
+    """
+    return bits.lowest(word), bits.highest(word)
+
+
+@pure
+@external
+def eligible(
+    size: int256,
+    quote: int256,
+    equity: int256,
+    winners_long: bool,
+    mark: uint256,
+    numerator: uint256,
+    denominator: uint256,
+    lots: uint256,
+) -> (uint256, bool):
+    """
+    @notice Lots that a position can give up, and whether these are any by the shorter question.
+    """
+    return eligibility.bearable(
+        size, quote, equity, winners_long, mark, numerator, denominator, lots
+    ), eligibility.is_eligible(
+        size, quote, equity, winners_long, mark, numerator, denominator, lots
+    )
+
+
+@pure
+@internal
+def _edges(cell: uint256, band: uint256, tick: uint256) -> (uint256, uint256):
+    low: uint256 = 0
+    high: uint256 = 0
+    low, high = rank_grid.cell_edges(cell)
+    width: uint256 = rank_grid.width_of(cell, band)
+    low += tick << width
+    return low, low + (1 << width)

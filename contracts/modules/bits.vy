@@ -8,6 +8,12 @@
 
 # floor(log2(n)) of n = 1 .. 15, two bits each.
 LOGS: constant(uint256) = 4_294_945_360
+# Every five bits in a row of this word (and of five zeros behind it) occur once; and by such five
+# bits where they are, a byte each.
+SEQUENCE: constant(uint256) = 125_613_361
+PLACES: constant(uint256) = (
+    4088518913827626597285369242834745541130067489702375943734699084159095931136
+)
 
 
 @pure
@@ -32,6 +38,13 @@ def highest(word: uint256) -> uint256:
 def lowest(word: uint256) -> uint256:
     """
     @notice Index (0..255) of the least significant set bit. `word` must not be zero.
+    @dev A word and its two's complement share only their lowest set bit. Three halvings find its 32
+         bits; there a product with one bit is a shift of the sequence, whose first five bits name it.
     """
-    # A word and its two's complement share only their lowest set bit.
-    return self.highest(word & unsafe_add(~word, 1))
+    bit: uint256 = word & unsafe_add(~word, 1)
+    index: uint256 = convert(bit > 2**128 - 1, uint256) << 7
+    index |= convert((bit >> index) > 2**64 - 1, uint256) << 6
+    index |= convert((bit >> index) > 2**32 - 1, uint256) << 5
+    # Bits 27 to 31 of the product, times eight.
+    place: uint256 = (unsafe_mul(bit >> index, SEQUENCE) >> 24) & 248
+    return index | ((PLACES >> place) & 31)

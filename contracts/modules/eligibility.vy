@@ -47,3 +47,36 @@ def bearable(
     if equity * below < cost * convert(wanted, int256):
         return 0
     return wanted
+
+
+@pure
+@internal
+def is_eligible(
+    size: int256,
+    quote: int256,
+    equity: int256,
+    winners_long: bool,
+    mark: uint256,
+    numerator: uint256,
+    denominator: uint256,
+    lots: uint256,
+) -> bool:
+    """
+    @notice Whether `bearable` of the same is above zero: for who only asks that.
+    @dev size < 2^55, quote < 2^79 and equity < 2^129 by the ledger's bounds; numerator < 2^96,
+         denominator < 2^64, lots < 2^64 and mark < 2^24 by the query's: no product reaches 2^200.
+    """
+    if size == 0 or (size > 0) != winners_long:
+        return False
+    above: int256 = convert(numerator, int256)
+    below: int256 = convert(denominator, int256)
+    if unsafe_add(unsafe_mul(size, above), unsafe_mul(quote, below)) <= 0:
+        return False
+    cost: int256 = unsafe_sub(above, unsafe_mul(convert(mark, int256), below))
+    if winners_long:
+        cost = unsafe_sub(0, cost)
+    if cost > 0:
+        # One lot of it.
+        return unsafe_mul(equity, below) >= cost and lots != 0
+    wanted: int256 = min(convert(lots, int256), abs(size))
+    return unsafe_mul(equity, below) >= unsafe_mul(cost, wanted) and lots != 0

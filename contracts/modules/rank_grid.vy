@@ -216,14 +216,15 @@ def _band(margin: int256) -> uint256:
 def margin_of(cell: uint256, band: uint256) -> int256:
     """
     @notice The least m of a cell's band, in 1/65536.
+    @dev A band is below 256, so nothing here leaves 32 bits.
     """
     if cell >= POSITIVE:
         if band < 64:
             return convert(band << 5, int256)
-        return convert(((band & 31) | 32) << ((band >> 5) + 4), int256)
+        return convert(((band & 31) | 32) << unsafe_add(band >> 5, 4), int256)
     if band < 15:
-        return -convert(1 << (31 - band), int256)
-    return -convert((NEGATIVE - band) * 512, int256)
+        return unsafe_sub(0, convert(1 << unsafe_sub(31, band), int256))
+    return unsafe_mul(unsafe_sub(convert(band, int256), convert(NEGATIVE, int256)), 512)
 
 
 @pure
@@ -235,8 +236,8 @@ def _fineness(cell: uint256, band: uint256) -> uint256:
     """
     if cell < POSITIVE:
         return 5
-    # Band 32 j + r holds numbers whose highest bit is j + 4 (j > 0); m = 1 has bit 11.
-    return 8 - (band >> 5)
+    # Band 32 j + r holds numbers whose highest bit is j + 4 (0 < j < 8); m = 1 has bit 11.
+    return unsafe_sub(8, band >> 5)
 
 
 @pure
@@ -253,41 +254,32 @@ def _cell(number: uint256) -> (uint256, uint256):
 
 @pure
 @internal
-def _low(cell: uint256) -> (uint256, uint256):
-    """
-    @notice The least number of a cell, and how many bits are left.
-    """
-    leading: uint256 = cell & (POSITIVE - 1)
-    if leading < 16:
-        return leading, 0
-    shift_: uint256 = (leading >> 3) - 1
-    return ((leading & 7) | 8) << shift_, shift_
-
-
-@pure
-@internal
 def cell_edges(cell: uint256) -> (uint256, uint256):
     """
     @notice E of a cell, from and below, in 1/256 ticks.
+    @dev A cell is below 512, so that its edges are below 2^34.
     """
-    low: uint256 = 0
-    shift_: uint256 = 0
-    low, shift_ = self._low(cell)
-    return low, low + (1 << shift_)
+    leading: uint256 = cell & (POSITIVE - 1)
+    if leading < 16:
+        return leading, unsafe_add(leading, 1)
+    left: uint256 = unsafe_sub(leading >> 3, 1)
+    leading = (leading & 7) | 8
+    return leading << left, unsafe_add(leading, 1) << left
 
 
 @pure
 @internal
-def bucket_edges(cell: uint256, band: uint256, tick: uint256) -> (uint256, uint256):
+def width_of(cell: uint256, band: uint256) -> uint256:
     """
-    @notice E of a bucket, from and below, in 1/256 ticks.
+    @notice Bits of E within a bucket: bucket `tick` of a band in a cell begins at the cell's lower edge
+            plus tick * 2^width, in 1/256 ticks, and is 2^width wide.
     """
-    low: uint256 = 0
-    shift_: uint256 = 0
-    low, shift_ = self._low(cell)
-    width: uint256 = shift_ - min(self._fineness(cell, band), shift_)
-    low += tick << width
-    return low, low + (1 << width)
+    leading: uint256 = cell & (POSITIVE - 1)
+    if leading < 16:
+        return 0
+    left: uint256 = unsafe_sub(leading >> 3, 1)
+    fine: uint256 = self._fineness(cell, band)
+    return unsafe_sub(left, fine) if left > fine else 0
 
 
 @pure
@@ -298,14 +290,16 @@ def ticks_below(cell: uint256, band: uint256, entry: uint256, from_below: bool) 
             `from_below`) end at or below it.
     """
     low: uint256 = 0
-    shift_: uint256 = 0
-    low, shift_ = self._low(cell)
+    high: uint256 = 0
+    low, high = self.cell_edges(cell)
     if entry <= low:
         return 0
-    width: uint256 = shift_ - min(self._fineness(cell, band), shift_)
+    width: uint256 = self.width_of(cell, band)
+    over: uint256 = unsafe_sub(entry, low)
     if from_below:
-        return (entry - low + (1 << width) - 1) >> width
-    return (entry - low) >> width
+        # An entry is below 2^104 (a close price of 2^96 ticks in 1/256): no overflow.
+        over = unsafe_add(over, (1 << width) - 1)
+    return over >> width
 
 
 @pure
@@ -329,72 +323,105 @@ def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> 
     """
     @notice No position with E in [low, high), in profit at the close price and filed at `margin` or
             above, has a higher score. 0: nobody there is in profit at the close price.
+    @dev E < 2^34, p < 2^32 and |m| <= 2^31, so |c| < 2^33; |p'| < 2^67, as an index is below 2^71.
+         So |c| E < 2^67, e < 2^68 and no product below reaches 2^145: unchecked throughout. E >= 1
+         and e >= 1 where one divides by them: an entry of 0 is off the grid.
     """
     a: uint256 = low
     b: uint256 = high
     if prices.is_long:
         if a >= prices.limit:
             return 0
-        b = min(b, prices.limit)
+        if b > prices.limit:
+            b = prices.limit
     else:
         if b <= prices.limit:
             return 0
-        a = max(a, prices.limit)
+        if a < prices.limit:
+            a = prices.limit
     if prices.formula == UNKNOWN or prices.equity_mark <= 0:
         return INFINITE
-    if not prices.is_long and margin <= -65_536:
-        return INFINITE
-    # e at E, 2^-24 ticks: slope * E - p' for a short, p' - slope * E for a long.
-    c: int256 = 65_536 - margin if prices.is_long else 65_536 + margin
-    at_a: int256 = c * convert(a, int256) - prices.equity_mark
-    at_b: int256 = c * convert(b, int256) - prices.equity_mark
-    if prices.is_long:
-        at_a = -at_a
-        at_b = -at_b
-    if at_a <= 0 or at_b <= 0:
-        return INFINITE
-    e: uint256 = convert(at_a, uint256)
-    f: uint256 = convert(at_b, uint256)
-    # A score may be rounded up to 1, but not below it.
-    bound: uint256 = 1
     mark: uint256 = prices.mark
-    if prices.formula == DOCS:
-        if prices.is_long:
-            square: uint256 = mark * mark * ONE_16
-            bound = max(1 + square // (a * e), 1 + square // (b * f))
+    shifted: uint256 = convert(prices.equity_mark, uint256)
+    if prices.is_long:
+        # E e at both ends; e = p' - c E in 2^-24 ticks, c = 1 - m.
+        at_a: uint256 = 0
+        at_b: uint256 = 0
+        if margin <= 65_536:
+            c: uint256 = convert(unsafe_sub(65_536, margin), uint256)
+            at_b = unsafe_mul(c, b)
+            # It falls with E.
+            if at_b >= shifted:
+                return INFINITE
+            at_b = unsafe_mul(b, unsafe_sub(shifted, at_b))
+            at_a = unsafe_mul(a, unsafe_sub(shifted, unsafe_mul(c, a)))
         else:
-            # p' > 0: it falls with E.
-            bound = 1 + a * ONE_16 // e
-    elif prices.is_long:
-        if a < mark:
-            bound = 1 + mark * (mark - a) * ONE_16 // (a * e)
+            c: uint256 = convert(unsafe_sub(margin, 65_536), uint256)
+            at_a = unsafe_mul(a, unsafe_add(shifted, unsafe_mul(c, a)))
+            at_b = unsafe_mul(b, unsafe_add(shifted, unsafe_mul(c, b)))
+        if prices.formula == DOCS:
+            square: uint256 = unsafe_mul(unsafe_mul(mark, mark), ONE_16)
+            bound: uint256 = unsafe_add(1, unsafe_div(square, min(at_a, at_b)))
+            return min(bound, INFINITE)
+        # A score may be rounded up to 1, but not below it.
+        if a >= mark:
+            return 1
+        bound: uint256 = self._gain(mark, unsafe_sub(mark, a), at_a)
         if b < mark:
-            bound = max(bound, 1 + mark * (mark - b) * ONE_16 // (b * f))
-    else:
-        if a > mark:
-            bound = 1 + mark * (a - mark) * ONE_16 // (a * e)
-        if b > mark:
-            bound = max(bound, 1 + mark * (b - mark) * ONE_16 // (b * f))
-            bound = max(bound, self._peak(prices, a, b, convert(c, uint256)))
+            bound = max(bound, self._gain(mark, unsafe_sub(mark, b), at_b))
+        return min(bound, INFINITE)
+    if margin <= -65_536:
+        return INFINITE
+    # e = c E - p', c = 1 + m; it rises with E.
+    c: uint256 = convert(unsafe_add(65_536, margin), uint256)
+    e: uint256 = unsafe_mul(c, a)
+    if e <= shifted:
+        return INFINITE
+    e = unsafe_sub(e, shifted)
+    if prices.formula == DOCS:
+        # p' > 0: it falls with E.
+        bound: uint256 = unsafe_add(1, unsafe_div(unsafe_mul(a, ONE_16), e))
+        return min(bound, INFINITE)
+    if b <= mark:
+        return 1
+    f: uint256 = unsafe_sub(unsafe_mul(c, b), shifted)
+    bound: uint256 = self._gain(mark, unsafe_sub(b, mark), unsafe_mul(b, f))
+    if a > mark:
+        bound = max(bound, self._gain(mark, unsafe_sub(a, mark), unsafe_mul(a, e)))
+    bound = max(bound, self._peak(prices, a, b, c))
     return min(bound, INFINITE)
+
+
+@pure
+@internal
+def _gain(mark: uint256, gain: uint256, weight: uint256) -> uint256:
+    """
+    @notice Return x leverage at an E where it is p * gain / weight, rounded up; weight = E e > 0.
+    """
+    return unsafe_add(1, unsafe_div(unsafe_mul(unsafe_mul(mark, gain), ONE_16), weight))
 
 
 @pure
 @internal
 def _peak(prices: Prices, a: uint256, b: uint256, c: uint256) -> uint256:
     """
-    @notice Return x leverage of a short at E*, if that lies between a and b; else 0.
+    @notice Return x leverage of a short at E*, if that lies between a and b; else 0. p' > 0 and b > p.
     """
-    whole: int256 = convert(c * prices.mark, int256)
-    over: int256 = whole - prices.equity_mark
-    if over <= 0:
+    mark: uint256 = prices.mark
+    whole: uint256 = unsafe_mul(c, mark)
+    shifted: uint256 = convert(prices.equity_mark, uint256)
+    if whole <= shifted:
         return 0
+    over: uint256 = unsafe_sub(whole, shifted)
     # Of c (E - p)^2 against p (c p - p'), in 2^-32.
-    turn: uint256 = prices.mark * convert(over, uint256)
-    if a > prices.mark and c * (a - prices.mark) ** 2 >= turn:
+    turn: uint256 = unsafe_mul(mark, over)
+    reach: uint256 = unsafe_sub(b, mark)
+    if unsafe_mul(unsafe_mul(c, reach), reach) <= turn:
         return 0
-    if c * (b - prices.mark) ** 2 <= turn:
-        return 0
-    root: uint256 = isqrt(convert(whole * over, uint256))
-    spread: int256 = whole + over + convert(2 * root, int256)
-    return 1 + prices.mark * ONE_16 // convert(spread, uint256)
+    if a > mark:
+        reach = unsafe_sub(a, mark)
+        if unsafe_mul(unsafe_mul(c, reach), reach) >= turn:
+            return 0
+    # Below 2^67 * 2^67.
+    spread: uint256 = unsafe_add(unsafe_add(whole, over), isqrt(unsafe_mul(whole, over)) << 1)
+    return unsafe_add(1, unsafe_div(unsafe_mul(mark, ONE_16), spread))

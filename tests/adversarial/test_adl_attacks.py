@@ -89,7 +89,7 @@ def under(crowd: Crowd, engine: str, account: int) -> list[Event]:
 
 def test_4000_dust_losers_next_to_the_close_price(crowd: Crowd) -> None:
     """Shorts from just below the close price, at 60 times leverage: all in the bucket that
-    straddles it, each out of profit there. The index passes each once a round, a step each."""
+    straddles it, each out of profit there. The index passes each once a round, four a step."""
     crowd.trade([short(10, 979_990 + i % 10, 10 * 979_990 // 60) for i in range(DUST)], page=40)
     winners = crowd.trade([short(100, PRICE, (3 + i) * USDC) for i in range(3)])
     account = bankrupt(crowd, 250)
@@ -408,7 +408,7 @@ def test_orders_stuffed_into_the_bankrupt(engine: str) -> None:
 def test_a_holder_who_trades_elsewhere_during_the_round(engine: str) -> None:
     """It may not: not in the market of the round nor in another, not by orders that rest there. Who
     has no position in the market goes on."""
-    rows = (("bankrupt", "50", "10"), ("first", "100", "-10"), ("second", "200", "-10"))
+    rows = (("bankrupt", "100", "20"), ("first", "100", "-10"), ("second", "200", "-10"))
     plain, tricky = (bench_of(engine, *rows) for _ in range(2))
     for bench in (plain, tricky):
         bench.account("free", "1000")

@@ -67,8 +67,8 @@ def test_dust_losers_next_to_the_close_price_are_passed_once(crowd: Crowd) -> No
             (winners[1], 100, True),
             (winners[2], 50, True),
         ]
-        # A step for each loser at most, whatever the number of calls.
-        assert len(crowd.txs) <= (DUST + 50) // steps + 3
+        # A quarter of a step for each loser at most, whatever the number of calls.
+        assert len(crowd.txs) <= (DUST // 4 + 50) // steps + 3
         assert crowd.house.call("frozen_markets") == 0 or steps
 
 
@@ -328,3 +328,43 @@ def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) ->
         a_step = (total - base) // (2 * (many - few))
         # 220 of them, at most that many in a call, and a fixed part.
         assert base + 222 * a_step < 16_777_216, f"{a_step} a step"
+
+
+@pytest.mark.parametrize("kind", ["dust", "bands", "apart"])
+def test_a_call_of_looks_fits_in_one_transaction(kind: str) -> None:
+    """Nobody is closed, all steps are looks: at dust in one bucket, each better than the last, so
+    that each climbs past all in hand; at accounts each in a bucket of its own; at accounts apart
+    with as many legs as there may be. Gas as anvil measures it."""
+    with start_anvil() as engine:
+        crowd = Crowd(engine, [PRICE] * (8 if kind == "apart" else 1))
+        if kind == "dust":
+            # One band of margins.
+            rows = [short(1, PRICE, 21_960 - i) for i in range(470)]
+        elif kind == "bands":
+            # Of one score, about 5/3, whatever they entered at: so nobody is proved for long.
+            entries = [PRICE + i * PRICE // 600 for i in range(600)]
+            rows = [short(100, entry, 90 * PRICE - 40 * entry) for entry in entries]
+        else:
+            rows = []
+            for i in range(40):
+                rows.append(short(100, PRICE, 1_000 * USDC - i))
+                rows += [Row(LAST, market, True, 100, PRICE, 0) for market in range(1, 8)]
+        crowd.trade(rows, page=16)
+        (account,) = crowd.trade([Row(0, X, True, 50, PRICE, 50 * PRICE // 50)])
+        crowd.set_mark(MARK, *[PRICE] * (len(crowd.prices) - 1))
+        crowd.configure("index", "hyperliquid_docs", 0)
+        crowd.index.send("set_limits", 2**32 - 1, 0, sender=crowd.venue.owner)
+        # As many in hand, in both, as are written down.
+        few, many = (10, 35) if kind == "apart" else (100, 140)
+        used = []
+        for steps in (few, many):
+            snap = engine.snapshot()
+            keeper = engine.actor("keeper")
+            tx = crowd.venue.liquidator.send("liquidate", account, steps, sender=keeper)
+            used.append(tx.receipt.gas_used or 0)
+            assert crowd.venue.deleverager.call("is_busy") and not tx.all("Deleveraged")
+            engine.revert(snap)
+        a_step = (used[1] - used[0]) // (many - few)
+        assert 0 < a_step < 75_000, f"{a_step} a step"
+        # With the fixed part: as many in hand as are written down.
+        assert used[0] + (222 - few) * a_step < 16_777_216, f"{a_step} a step"

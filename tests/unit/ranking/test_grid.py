@@ -130,3 +130,44 @@ def test_what_is_off_the_grid_is_apart(grid: Contract) -> None:
         (2**55 - 1, -1, 2**70, 2**126),
     ):
         assert grid.call("bucket_of", *position) == APART, position
+
+
+def test_the_ends_of_a_word_are_found(grid: Contract) -> None:
+    draw = random.Random(11)
+    for place in range(256):
+        bit = 1 << place
+        above = (draw.getrandbits(256) >> place << place | bit) & (2**256 - 1)
+        below = draw.getrandbits(256) & (bit - 1) | bit
+        assert grid.call("ends", bit) == (place, place)
+        assert grid.call("ends", above) == (place, above.bit_length() - 1)
+        assert grid.call("ends", below) == ((below & -below).bit_length() - 1, place)
+
+
+def test_who_can_bear_a_lot_is_eligible_and_nobody_else(grid: Contract) -> None:
+    """The index asks only whether, the Deleverager how much: the same rule, at the edges of the
+    ledger too."""
+    draw = random.Random(12)
+    seen = {True: 0, False: 0}
+    for _ in range(TRIES):
+        mark = draw.choice([1, draw.randint(1, 5_000), 2**24 - 1])
+        denominator = draw.choice([1, draw.randint(1, 10**4), 2**54])
+        numerator = round(denominator * mark * draw.choice([0, 1, draw.uniform(0.8, 1.2)]))
+        size = draw.choice([0, 1, draw.randint(1, 10**6), 2**55 - 1]) * draw.choice([1, -1])
+        quote = -round(size * mark * draw.uniform(0.7, 1.3)) + draw.randint(-1, 1)
+        winners_long = draw.random() < 0.5
+        lots = draw.choice([1, draw.randint(1, 10**6), 2**55 - 1])
+        # Next to what one lot and what all of it costs.
+        loss = mark * denominator - numerator
+        part = draw.choice([1, min(lots, abs(size))])
+        equity = draw.choice(
+            [
+                abs(loss) * part // denominator * draw.choice([1, -1]) + draw.randint(-1, 1),
+                draw.randint(-(10**9), 10**9),
+                draw.choice([1, -1]) * (2**127 - 1),
+            ]
+        )
+        asked = (size, quote, equity, winners_long, mark, numerator, denominator, lots)
+        bearable, eligible = grid.call("eligible", *asked)
+        assert eligible == (bearable > 0), asked
+        seen[eligible] += 1
+    assert min(seen.values()) > TRIES / 20, seen
