@@ -127,6 +127,8 @@ struct Round:
     absolute_overshoot: uint256
     # An engine may have left somebody out.
     incomplete: bool
+    # Since the engine was last asked in this round nobody was closed but whom it named.
+    undisturbed: bool
 
 
 event PolicySet:
@@ -361,6 +363,7 @@ def set_engine(engine: address, fallback: address):
     self.fallback = IRanking(fallback)
     self.own_first = staticcall IRanking(engine).is_queue()
     self._round.ranking = False
+    self._round.undisturbed = False
     self._save()
     log EngineSet(engine=engine, fallback=fallback)
 
@@ -915,9 +918,11 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
                 size=lot.size,
                 epoch=self._round.epoch,
                 score=self.score_rule.address,
+                undisturbed=self._round.undisturbed,
             )
         )
         self._round.ranking = True
+        self._round.undisturbed = True
     pick: IRanking.Pick = extcall self._ranking().next(max_steps)
     if pick.more:
         return max(pick.steps, 1)
@@ -1021,6 +1026,9 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
     if self._round.stage == RANKING:
         rank = self._round.rank + 1
         self._round.rank = rank
+    else:
+        # What is left of it has another score.
+        self._round.undisturbed = False
     if self._book == empty(address):
         self._book = staticcall clearinghouse.order_book()
     extcall IOrderBook(self._book).void_orders(pick.account)

@@ -423,7 +423,8 @@ def begin(query: IRanking.Query):
     @notice Deleverager only: starts over, with this query.
     @dev A query of the same round at a close price no better for the winners goes on where the last
          one was: who was out of profit there is so here, and what was opened stays in hand. So the
-         losers next to the mark are passed once a round, not once a lot.
+         losers next to the mark are passed once a round, not once a lot. Only where nobody has changed
+         in between: who was filed anew since may be in a bucket that was passed.
     """
     self._require_deleverager()
     same: uint256 = (
@@ -436,7 +437,7 @@ def begin(query: IRanking.Query):
     terms: uint256 = self._terms
     nonce: uint256 = terms & (2**32 - 1)
     goes_on: bool = False
-    if self._query == same and (
+    if query.undisturbed and self._query == same and (
         self._live == nonce or self._saved[0] & (2**32 - 1) == nonce
     ):
         ours: uint256 = query.numerator * ((terms >> 96) & ID)

@@ -108,6 +108,7 @@ def begin(planner: IRanking):
         size=self.lot.size,
         epoch=staticcall oracle.epoch(),
         score=self.score_rule,
+        undisturbed=False,
     )
     if self.close_rule != 0:
         query.denominator = 1
