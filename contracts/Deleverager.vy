@@ -293,7 +293,8 @@ _queue: HashMap[uint256, uint256]
 _queue_head: uint256
 _queue_tail: uint256
 _is_queued: HashMap[uint256, HashMap[bool, bool]]
-# Of a market: when it was frozen; if it is not, when a retry may freeze it again.
+# Of a market: when it was frozen, and from bit 64 on in which epoch; if it is not, when a retry may
+# freeze it again.
 _clock: HashMap[uint256, uint256]
 # Epoch in which an estate was last worked through: lots without takers wait for the next one.
 _tried_in: HashMap[uint256, HashMap[bool, uint256]]
@@ -437,7 +438,7 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     checks.require(
         self._tried_in[market][is_long] < staticcall oracle.epoch(), "deleverager: tried in this epoch"
     )
-    checks.require(block.timestamp >= self._clock[market], "deleverager: frozen too lately")
+    checks.require(block.timestamp >= self._time_of(market), "deleverager: frozen too lately")
     self._enqueue(market, is_long)
     return self._advance(max_steps)
 
@@ -543,7 +544,7 @@ def _enqueue(market: uint256, is_long: bool):
     if self._is_queued[market][is_long]:
         return
     if not self._is_queued[market][not is_long]:
-        self._clock[market] = block.timestamp
+        self._clock[market] = block.timestamp | (staticcall oracle.epoch() << 64)
         extcall clearinghouse.freeze(market, True)
         extcall oracle.pin(market, True)
     self._is_queued[market][is_long] = True
@@ -594,7 +595,9 @@ def _open_round() -> bool:
     self._round.id = self.round_count
     self._round.market = market
     self._round.is_long = is_long
-    self._round.epoch = staticcall oracle.epoch()
+    # That of its marks, which have been pinned since: what came in then lowers no score however long
+    # the market has waited.
+    self._round.epoch = self._epoch_of(market)
     self._round.mark = staticcall oracle.mark(market)
     self._round.previous_mark = staticcall oracle.previous_mark(market)
     self._round.lot = self.first_lot[market][is_long]
@@ -633,7 +636,7 @@ def _thaw(market: uint256, is_long: bool):
     if not self._is_queued[market][not is_long]:
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
-        self._clock[market] = 2 * block.timestamp - self._clock[market]
+        self._clock[market] = 2 * block.timestamp - self._time_of(market)
 
 
 @view
@@ -641,12 +644,25 @@ def _thaw(market: uint256, is_long: bool):
 def _is_expired(market: uint256) -> bool:
     return (
         self._is_queued[market][True] or self._is_queued[market][False]
-    ) and block.timestamp >= self._clock[market] + self.round_ttl
+    ) and block.timestamp >= self._time_of(market) + self.round_ttl
+
+
+@view
+@internal
+def _epoch_of(market: uint256) -> uint256:
+    frozen_in: uint256 = self._clock[market] >> 64
+    return frozen_in if frozen_in != 0 else staticcall oracle.epoch()
+
+
+@view
+@internal
+def _time_of(market: uint256) -> uint256:
+    return self._clock[market] & (2**64 - 1)
 
 
 @internal
 def _expire(market: uint256):
-    log RoundExpired(market=market, frozen_at=self._clock[market])
+    log RoundExpired(market=market, frozen_at=self._time_of(market))
     self._end_all(market)
 
 
@@ -1358,7 +1374,7 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
     self._round.id = self.round_count + 1
     self._round.market = market
     self._round.is_long = is_long
-    self._round.epoch = staticcall oracle.epoch()
+    self._round.epoch = self._epoch_of(market)
     self._round.mark = staticcall oracle.mark(market)
     self._round.previous_mark = staticcall oracle.previous_mark(market)
     self._round.lot = place
@@ -1488,7 +1504,16 @@ def frozen_until(market: uint256) -> uint256:
     """
     if not (self._is_queued[market][True] or self._is_queued[market][False]):
         return 0
-    return self._clock[market] + self.round_ttl
+    return self._time_of(market) + self.round_ttl
+
+
+@view
+@external
+def epoch_of(market: uint256) -> uint256:
+    """
+    @notice The epoch of a round in a market: in which it was frozen, or of one that begins now.
+    """
+    return self._epoch_of(market)
 
 
 @view
@@ -1513,10 +1538,9 @@ def _score(account: uint256, market: uint256) -> (uint256, int256):
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
     # What came in during the round's epoch lowers no score before the next.
-    epoch: uint256 = self._round.epoch
-    if self._round.id == 0:
-        epoch = staticcall oracle.epoch()
-    inflow: int256 = convert(staticcall clearinghouse.inflow(account, epoch), int256)
+    inflow: int256 = convert(
+        staticcall clearinghouse.inflow(account, self._epoch_of(market)), int256
+    )
     return scoring.of_position(
         self.score_rule.address,
         position.size,
