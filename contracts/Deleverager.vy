@@ -887,9 +887,9 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
         score, pnl = self._score(account, market)
         # 0: the rule lets nobody close it.
         if score == 0:
+            steps += 1
             continue
-        steps += 1
-        self._close_winner(
+        steps += self._close_winner(
             left,
             IRanking.Pick(
                 account=account,
@@ -945,10 +945,11 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
     if pick.account == 0:
         self._settle(lot)
     else:
-        self._close_winner(lot, pick)
+        steps: uint256 = self._close_winner(lot, pick)
         # The end of a lot is a step of its own.
         if not self._round.ranking:
-            return pick.steps + 2
+            steps += 1
+        return pick.steps + steps
     return pick.steps + 1
 
 
@@ -995,17 +996,19 @@ def _is_dry(lot: Lot) -> bool:
 
 
 @internal
-def _close_winner(lot: Lot, pick: IRanking.Pick):
+def _close_winner(lot: Lot, pick: IRanking.Pick) -> uint256:
     """
     @notice Closes a winner against the lot, as far as both go. Whether it is eligible is judged
             here, from live state, whatever the engine says.
+    @return Steps used: three where it has positions in other markets too, each of which is read.
     """
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
     mark: uint256 = self._round.mark
     stake: IClearinghouse.Stake = staticcall clearinghouse.stake(pick.account, market)
     if not stake.is_trader:
-        return
+        return 1
+    steps: uint256 = 1 if stake.is_single else 3
     numerator: uint256 = 0
     denominator: uint256 = 0
     numerator, denominator = self._close_price(lot)
@@ -1023,7 +1026,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
         ),
     )
     if size == 0:
-        return
+        return steps
     quote: uint256 = self._quote(lot, size)
     at_mark: int256 = convert(size * mark, int256)
     haircut: int256 = convert(quote, int256) - at_mark
@@ -1082,6 +1085,7 @@ def _close_winner(lot: Lot, pick: IRanking.Pick):
     )
     if left.size == 0:
         self._settle(left)
+    return steps
 
 
 @view

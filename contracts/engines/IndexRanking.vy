@@ -11,7 +11,8 @@
                        its (market, side)
             opened     looked at in this search: its score taken from live state, kept in hand
             bound      no account of an unopened bucket has a higher score
-            step       one account opened, or one cell of buckets
+            step       one account opened, or one cell of buckets; two for an account apart, each of whose
+                       positions is read
             exact      the account handed out precedes everyone else who is eligible
 
         A search opens the bucket with the highest bound until the best in hand is strictly above
@@ -56,6 +57,8 @@ MAX_LEGS: constant(uint256) = 8
 MAX_APART: constant(uint256) = 10_000
 # In hand from one transaction to the next, four accounts to a word.
 KEPT: constant(uint256) = 160
+# Of these apart: to weigh one again is as dear as to open it.
+KEPT_APART: constant(uint256) = 16
 # Turns of the search in one call; each opens an account or half of a bucket.
 MAX_TURNS: constant(uint256) = 8_192
 # Cells opened and buckets passed again in one call; beyond, every holder is opened.
@@ -161,6 +164,8 @@ _last: transient(uint256)
 _next: transient(uint256)
 # Buckets from here up were opened before.
 _passed: transient(uint256)
+# Steps for weighing again what was kept, not yet in an answer.
+_owed: transient(uint256)
 # Handed out last: only this one may have something left.
 _handed: transient(uint256)
 _index: transient(int256)
@@ -473,7 +478,8 @@ def next(max_steps: uint256) -> IRanking.Pick:
     search: Search = self._search()
     if self._live != search.nonce:
         self._resume(search)
-    steps: uint256 = 0
+    steps: uint256 = self._owed
+    self._owed = 0
     apart: uint256 = self._outside(search)
     skips: uint256 = 0
     moved: bool = False
@@ -550,13 +556,15 @@ def next(max_steps: uint256) -> IRanking.Pick:
             steps += 1
             self._apart_next = place + 1
             if self._wide:
-                self._open(
-                    search,
-                    staticcall clearinghouse.holder_at(
-                        search.market, search.prices.is_long, place
-                    ),
+                account = staticcall clearinghouse.holder_at(
+                    search.market, search.prices.is_long, place
                 )
+                # Asked of a score contract, too.
+                if self._nodes[account] == 0:
+                    steps += 2
+                self._open(search, account)
             else:
+                steps += 1
                 self._open(search, self._apart[search.side][place])
         elif account != NOBODY:
             moved = True
@@ -790,9 +798,14 @@ def _resume(search: Search):
     self._next = header >> 208
     self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
     count: uint256 = (header >> 80) & (2**15 - 1)
+    # Eighths of a step.
+    owed: uint256 = 0
     for i: uint256 in range(count, bound=KEPT):
-        self._open(search, (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID)
+        account: uint256 = (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID
+        owed += 1 if self._nodes[account] != 0 else 16
+        self._open(search, account)
     self._opened = opened
+    self._owed = owed >> 3
 
 
 @internal
@@ -838,16 +851,25 @@ def _save(search: Search):
     @notice Writes the search down: how far it came, and the best in hand. Who is left out is noted
             by the best of them.
     """
-    count: uint256 = min(self._hand_count, KEPT)
+    count: uint256 = 0
+    apart: uint256 = 0
     word: uint256 = 0
-    for i: uint256 in range(KEPT):
-        if i == count:
+    for _: uint256 in range(KEPT):
+        if self._hand_count == 0:
             break
-        word |= (ID - (self._hand[0].tie & ID)) << ((i & 3) << 6)
+        account: uint256 = ID - (self._hand[0].tie & ID)
+        if self._nodes[account] == 0:
+            if apart == KEPT_APART:
+                break
+            apart += 1
         self._pop_hand()
-        if i & 3 == 3 or i + 1 == count:
-            self._saved[5 + (i >> 2)] = word
+        word |= account << ((count & 3) << 6)
+        count += 1
+        if count & 3 == 0:
+            self._saved[4 + (count >> 2)] = word
             word = 0
+    if word != 0:
+        self._saved[5 + (count >> 2)] = word
     if self._hand_count != 0:
         dropped: Candidate = self._hand[0]
         if self._left_out.tie == 0 or self._precedes(dropped, self._left_out):

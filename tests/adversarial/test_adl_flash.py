@@ -309,9 +309,9 @@ def test_what_a_withdrawal_before_the_round_gains(engine: str, mark: str, gain: 
 @ENGINES
 @pytest.mark.parametrize("waits", ["behind another round", "for a price"])
 def test_a_round_that_waits_keeps_the_epoch_of_its_marks(engine: str, waits: str) -> None:
-    """Deposited in the epoch in which the bankrupt is proved and the market is frozen; its round has its
-    turn in a later epoch, at the marks of that one. Still not counted, nor by the lens: else who
-    sees that its market will have to wait would leave the queue by a deposit."""
+    """Deposited in the epoch in which the bankrupt is proved and the market is frozen; its round
+    has its turn in a later epoch, at the marks of that one. Still not counted, nor by the lens:
+    else who sees that its market will have to wait would leave the queue by a deposit."""
     expected = round_of(bench_of(engine))
     bench = bench_of(engine)
     if waits == "behind another round":

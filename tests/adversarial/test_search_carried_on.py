@@ -1,5 +1,5 @@
-"""What a search of the index keeps from one lot to the next, and from one call to the next, must not
-outlive the state that it was taken from: whoever changes in between is ranked by what it is now."""
+"""What a search of the index keeps from one lot to the next, and from one call to the next, must
+not outlive the state it was taken from: whoever changes in between is ranked by what it is now."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def closed(*txs: Tx) -> list[tuple[int, int, int]]:
 
 
 def two_rounds(engine: str) -> Bench:
-    """Two bankrupt longs of 2, whose bankruptcy price is $95, and shorts of 2 from $100 in the order of
-    their margin, at $93; the last of them has by far the most."""
+    """Two bankrupt longs of 2, whose bankruptcy price is $95, and shorts of 2 from $100 in the
+    order of their margin, at $93; the last of them has by far the most."""
     bench = Bench(MarketSpec("100"), venue=VENUES[engine])
     for name in ("bankrupt", "next bankrupt"):
         bench.account(name, "10")
@@ -35,8 +35,8 @@ def two_rounds(engine: str) -> Bench:
 def test_who_rises_between_two_rounds_of_an_epoch_is_first_in_the_next(
     engine: str, steps: int
 ) -> None:
-    """The first round is over and the market is free; the last in the queue withdraws so much that it
-    is the first. The second round is of the same epoch, at the same price, for the same size."""
+    """The first round is over and the market is free; the last in the queue withdraws so much
+    that it is the first. The second round is of the same epoch, at the same price and size."""
     bench = two_rounds(engine)
     ids = bench.ids
     txs = [bench.liquidate("bankrupt", steps), *bench.finish(steps)]
@@ -49,9 +49,9 @@ def test_who_rises_between_two_rounds_of_an_epoch_is_first_in_the_next(
 @ENGINES
 @pytest.mark.parametrize("steps", [1, 2, 200])
 def test_an_own_winner_is_ranked_by_what_is_left_of_it(engine: str, steps: int) -> None:
-    """Three lots of one round. The search for the first one has the owner of the second in hand, as
-    the next in the queue; that lot closes half of it, outside of the ranking. What is left of it has
-    half the leverage and stands behind everybody."""
+    """Three lots of one round. The search for the first one has the owner of the second in hand,
+    as the next in the queue; that lot closes half of it, outside of the ranking. What is left of
+    it has half the leverage and stands behind everybody."""
     bench = Bench(MarketSpec("100"), venue=VENUES[engine])
     bench.insure("1000")
     bench.account("sink", "1000000000")
