@@ -221,6 +221,8 @@ def set_formula(score: address, formula: uint256):
     owned._check_owner(clearinghouse)
     assert formula <= rank_grid.RETURN_X_LEVERAGE, "ranking: unknown formula"
     self.formula[score] = formula
+    # A search that was written down went by the other bounds: it begins again.
+    self._saved[0] = 0
     log FormulaSet(score=score, formula=formula)
 
 

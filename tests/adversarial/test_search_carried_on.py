@@ -74,3 +74,58 @@ def test_an_own_winner_is_ranked_by_what_is_left_of_it(engine: str, steps: int) 
     assert closed(*txs) == [
         (ids["top"], 200, 1), (ids["own"], 100, 0), (ids["second"], 200, 1),
     ]  # fmt: skip
+
+
+@ENGINES
+def test_what_a_pause_moves_of_who_trades_elsewhere_too(engine: str) -> None:
+    """The first in the queue is long another market as well, for 40 times its equity. It may do
+    nothing while the round is open; but an epoch that moves the other mark by 1% (the default
+    limit) moves its equity by 40%, and its place. It gains what it would lose by the opposite
+    move, and only if nobody works on the round in all that epoch."""
+    closed_lots = {}
+    for move in ("none", "101", "99.5"):
+        bench = Bench(MarketSpec("100", leverage=50), MarketSpec("100", 50), venue=VENUES[engine])
+        bench.account("bankrupt", "50")
+        bench.hold("bankrupt", 0, "10", "100")
+        bench.account("third", "9000")
+        bench.hold("third", 0, "-1", "100")
+        bench.hold("third", 1, "1", "100")
+        for name, cash in (("both", "200"), ("next", "220")):
+            bench.account(name, cash)
+            bench.hold(name, 0, "-10", "100")
+        bench.mark({0: "94"})
+        bench.trade("both", 1, bench.lots(1, "104"), bench.ticks(1, "100"))
+        assert bench.equity("both") == 260 * 10**6
+        # The first one of three is looked at.
+        txs = [bench.liquidate("bankrupt", 1)]
+        assert bench.busy() and not closed(*txs)
+        if move != "none":
+            bench.mark({1: move})
+        txs += bench.finish()
+        names = {account: name for name, account in bench.ids.items()}
+        closed_lots[move] = [(names[winner], size) for winner, size, _ in closed(*txs)]
+        haircut = sum(f.haircut for tx in txs for f in tx.all("Deleveraged"))
+        print(f"{engine}: other mark {move}: {closed_lots[move]}, haircut {haircut}")
+        assert haircut == 10 * 10**6
+    assert closed_lots == {
+        "none": [("both", 1_000)], "101": [("next", 1_000)], "99.5": [("both", 1_000)],
+    }  # fmt: skip
+
+
+def test_a_formula_that_changes_in_the_middle_of_a_round_leaves_nobody_out() -> None:
+    """The owner takes the formula back while a search waits: now everyone is opened, from the list
+    of holders, of which the best winner is the first."""
+    bench = Bench(MarketSpec("100"), MarketSpec("100"), venue=VENUES["index"])
+    for name, cash in (("best", "100"), ("third", "9000"), ("fourth", "9000")):
+        bench.account(name, cash)
+        bench.hold(name, 0, "-10", "100")
+        if name != "best":
+            bench.hold(name, 1, "1", "100")
+    bench.account("bankrupt", "50")
+    bench.hold("bankrupt", 0, "10", "100")
+    bench.mark({0: "94"})
+    txs = [bench.liquidate("bankrupt", 1)]
+    assert bench.busy() and not closed(*txs)
+    index, venue = bench.venue.contracts["index_ranking"], bench.venue
+    bench.seen(index.send("set_formula", venue.score, 0, sender=venue.owner))
+    assert closed(*txs, *bench.finish()) == [(bench.ids["best"], 1_000, 1)]
