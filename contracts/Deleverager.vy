@@ -789,7 +789,7 @@ def _net(lot: Lot) -> uint256:
          at the nearer one: what one lot lacks the other pays, and not a winner. Whole micro-USDC: the
          long's end is rounded up, the short's down, so whoever is at its end bears no unit. Only the
          oldest one is tried: with all of them the work would be the product of two counts.
-    @return 1 if lots were exchanged, else 0.
+    @return Steps used: 3 if lots were exchanged, and two of them may have ended; else 0.
     """
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
@@ -849,7 +849,7 @@ def _net(lot: Lot) -> uint256:
     if ours.size == 0:
         self._round.lot_size = 0
         self._settle(ours)
-    return 1
+    return 3
 
 
 @internal
@@ -946,9 +946,9 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
         self._settle(lot)
     else:
         steps: uint256 = self._close_winner(lot, pick)
-        # The end of a lot is a step of its own.
+        # The end of a lot is two of its own: insurance may have to pay.
         if not self._round.ranking:
-            steps += 1
+            steps += 2
         return pick.steps + steps
     return pick.steps + 1
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from breakwater.bulk import USDC, Crowd, Row
 from breakwater.contract import Tx
 from breakwater.engine.base import TX_GAS_LIMIT
 from breakwater.engine.rpc import ANVIL_MISSING, RpcEngine, start_anvil
@@ -102,3 +103,35 @@ def test_a_plan_over_everyone(engine: RpcEngine, legs: int) -> None:
         report(f"{legs} legs: {WORK} steps, {len(txs[-1].all('Deleveraged'))} closed", txs[-1])
     assert sum(fill.size for tx in txs for fill in tx.all("Deleveraged")) == 10 * count
     bench.check()
+
+
+@pytest.mark.parametrize("close", [0, 2], ids=["bankruptcy", "mark"])
+def test_lots_that_file_their_winner_anew_each_time(engine: RpcEngine, close: int) -> None:
+    """Every fill ends a lot and moves the winner into another band of margins, where nobody was
+    before. With the mark as the close price each lot leaves a loss for insurance."""
+    crowd_ = Crowd(engine, [1_000_000])
+    crowd_.venue.insure(10**6 * USDC)
+    crowd_.configure("index", "hyperliquid_docs", close)
+    # The maker is long with this short from $0.50: nobody is in profit at first.
+    crowd_.trade([Row(0, 0, False, 10**6, 500_000, 10**12)])
+    keeper, deleverager = engine.actor("keeper"), crowd_.venue.deleverager
+    opened = [crowd_.venue.open_account(engine.actor(f"long{i}"), 10 * 20_000) for i in range(115)]
+    crowd_.trade([Row(account, 0, True, 10, 1_000_000, 0) for account in opened])
+    crowd_.set_mark(900_000)
+    for account in opened:
+        crowd_.venue.liquidator.send("liquidate", account, 200, sender=keeper)
+    assert not deleverager.call("is_busy")
+    (winner,) = crowd_.trade([Row(0, 0, False, 1_150, 1_000_000, 1_150 * 100_000)])
+    crowd_.set_mark(880_000)
+    buckets = []
+    deleverager.send("retry", 0, True, 1, sender=keeper)
+    snap = engine.snapshot()
+    for _ in range(24):
+        if deleverager.send("advance", 1, sender=keeper).all("LotSettled"):
+            buckets.append(crowd_.index.call("bucket_of", winner))
+    assert len(set(buckets)) > 8
+    engine.revert(snap)
+    tx = deleverager.send("advance", WORK, sender=keeper)
+    lots = len(tx.all("LotSettled"))
+    assert lots >= WORK // 3 - 5
+    report(f"{WORK} steps, {lots} lots", tx)
