@@ -7,8 +7,9 @@
 
             winner    a trader's account in profit at the mark, with a score above 0
             rank      1, 2, 3 ... among the winners of one side, in the order of rounds: by score, then
-                      profit at the mark, then lower account id. What came in during this epoch lowers
-                      no score before the next (`Clearinghouse.inflow`), here as in a round
+                      profit at the mark, then lower account id. What came in during this epoch, or
+                      that of a round which waits, lowers no score (`Clearinghouse.inflow`), here as in a
+                      round
             lights    5 for the first fifth of the winners, down to 1 for the last; 0: not in profit
             preview   a round of one lot, run by the Deleverager and its engine as any other and then
                       undone (`Deleverager.preview`); no second implementation
@@ -22,7 +23,6 @@
 """
 from .interfaces import IClearinghouse
 from .interfaces import IDeleverager
-from .interfaces import IOracle
 from .modules import scoring
 
 # Holders in one page.
@@ -61,12 +61,9 @@ struct Preview:
     done: bool
 
 
-interface House:
-    def oracle() -> IOracle: view
-
-
 interface Rules:
     def score_rule() -> address: view
+    def epoch_of(market: uint256) -> uint256: view
 
 
 clearinghouse: public(immutable(IClearinghouse))
@@ -194,7 +191,7 @@ def _place(rule: address, account: uint256, market: uint256) -> Place:
     place.pnl = position.size * convert(mark, int256) + position.quote
     if place.pnl <= 0:
         return place
-    epoch: uint256 = staticcall (staticcall House(clearinghouse.address).oracle()).epoch()
+    epoch: uint256 = staticcall Rules(staticcall clearinghouse.deleverager()).epoch_of(market)
     inflow: int256 = convert(staticcall clearinghouse.inflow(account, epoch), int256)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
     place.score, place.pnl = scoring.of_position(

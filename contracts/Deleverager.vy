@@ -127,6 +127,8 @@ struct Round:
     absolute_overshoot: uint256
     # An engine may have left somebody out.
     incomplete: bool
+    # Since the engine was last asked in this round nobody was closed but whom it named.
+    undisturbed: bool
 
 
 # What closing winners needs of the lot at work and of its round, looked up once a call. Nothing else can
@@ -151,6 +153,8 @@ struct Turn:
     rank: uint256
     # Lots.
     taken: uint256
+    # Used in this call.
+    steps: uint256
     previews: bool
 
 
@@ -318,7 +322,8 @@ _queue: HashMap[uint256, uint256]
 _queue_head: uint256
 _queue_tail: uint256
 _is_queued: HashMap[uint256, HashMap[bool, bool]]
-# Of a market: when it was frozen; if it is not, when a retry may freeze it again.
+# Of a market: when it was frozen, and from bit 64 on in which epoch; if it is not, when a retry may
+# freeze it again.
 _clock: HashMap[uint256, uint256]
 # Epoch in which an estate was last worked through: lots without takers wait for the next one.
 _tried_in: HashMap[uint256, HashMap[bool, uint256]]
@@ -388,6 +393,7 @@ def set_engine(engine: address, fallback: address):
     self.fallback = IRanking(fallback)
     self.own_first = staticcall IRanking(engine).is_queue()
     self._round.ranking = False
+    self._round.undisturbed = False
     self._save()
     log EngineSet(engine=engine, fallback=fallback)
 
@@ -461,7 +467,7 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     checks.require(
         self._tried_in[market][is_long] < staticcall oracle.epoch(), "deleverager: tried in this epoch"
     )
-    checks.require(block.timestamp >= self._clock[market], "deleverager: frozen too lately")
+    checks.require(block.timestamp >= self._time_of(market), "deleverager: frozen too lately")
     self._enqueue(market, is_long)
     return self._advance(max_steps)
 
@@ -559,7 +565,7 @@ def _enqueue(market: uint256, is_long: bool):
     if self._is_queued[market][is_long]:
         return
     if not self._is_queued[market][not is_long]:
-        self._clock[market] = block.timestamp
+        self._clock[market] = block.timestamp | (staticcall oracle.epoch() << 64)
         extcall clearinghouse.freeze(market, True)
         extcall oracle.pin(market, True)
     self._is_queued[market][is_long] = True
@@ -625,12 +631,14 @@ def _open_round() -> bool:
 def _begin(market: uint256, is_long: bool, id: uint256, lot: uint256):
     """
     @notice The round at work is a new one, at the prices of this moment.
+    @dev Its epoch is that of its marks, which are pinned while the market is frozen: what came in then
+         lowers no score however long the market has waited.
     """
     self._round = empty(Round)
     self._round.id = id
     self._round.market = market
     self._round.is_long = is_long
-    self._round.epoch = staticcall oracle.epoch()
+    self._round.epoch = self._epoch_of(market)
     self._round.mark = staticcall oracle.mark(market)
     self._round.previous_mark = staticcall oracle.previous_mark(market)
     self._round.lot = lot
@@ -657,7 +665,7 @@ def _thaw(market: uint256, is_long: bool):
     if not self._is_queued[market][not is_long]:
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
-        self._clock[market] = 2 * block.timestamp - self._clock[market]
+        self._clock[market] = 2 * block.timestamp - self._time_of(market)
 
 
 @view
@@ -665,12 +673,25 @@ def _thaw(market: uint256, is_long: bool):
 def _is_expired(market: uint256) -> bool:
     return (
         self._is_queued[market][True] or self._is_queued[market][False]
-    ) and block.timestamp >= self._clock[market] + self.round_ttl
+    ) and block.timestamp >= self._time_of(market) + self.round_ttl
+
+
+@view
+@internal
+def _epoch_of(market: uint256) -> uint256:
+    frozen_in: uint256 = self._clock[market] >> 64
+    return frozen_in if frozen_in != 0 else staticcall oracle.epoch()
+
+
+@view
+@internal
+def _time_of(market: uint256) -> uint256:
+    return self._clock[market] & (2**64 - 1)
 
 
 @internal
 def _expire(market: uint256):
-    log RoundExpired(market=market, frozen_at=self._clock[market])
+    log RoundExpired(market=market, frozen_at=self._time_of(market))
     self._end_all(market)
 
 
@@ -797,7 +818,7 @@ def _net(lot: Lot) -> uint256:
          at the nearer one: what one lot lacks the other pays, and not a winner. Whole micro-USDC: the
          long's end is rounded up, the short's down, so whoever is at its end bears no unit. Only the
          oldest one is tried: with all of them the work would be the product of two counts.
-    @return 1 if lots were exchanged, else 0.
+    @return Steps used: 3 if lots were exchanged, and two of them may have ended; else 0.
     """
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
@@ -857,7 +878,7 @@ def _net(lot: Lot) -> uint256:
     if ours.size == 0:
         self._round.lot_size = 0
         self._settle(ours)
-    return 1
+    return 3
 
 
 @internal
@@ -873,18 +894,19 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
     accounts: DynArray[uint256, MAX_OWN] = staticcall clearinghouse.accounts_of(
         staticcall clearinghouse.account_owner(lot.bankrupt)
     )
-    turn: Turn = empty(Turn)
+    # The bankrupt's is the only one.
+    if len(accounts) <= 1:
+        self._round.stage = RANKING
+        return 0
+    turn: Turn = self._turn(lot)
     own: uint256 = self._round.own
-    steps: uint256 = 0
     # Once more than there can be accounts.
     for _: uint256 in range(MAX_OWN + 1):
-        if steps >= max_steps:
+        if turn.steps >= max_steps or turn.lot.size == 0:
             break
         if own >= len(accounts):
             self._round.stage = RANKING
-            # Nothing to look at where the bankrupt's is the only one.
-            if len(accounts) > 1:
-                steps += 1
+            turn.steps += 1
             break
         account: uint256 = accounts[own]
         own += 1
@@ -896,11 +918,8 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
         score, pnl = self._score(account, market)
         # 0: the rule lets nobody close it.
         if score == 0:
+            turn.steps += 1
             continue
-        steps += 1
-        # Most bankrupts have none.
-        if turn.round == 0:
-            turn = self._turn(lot)
         turn = self._close_winner(
             turn,
             IRanking.Pick(
@@ -913,12 +932,11 @@ def _close_own(lot: Lot, max_steps: uint256) -> uint256:
                 more=False,
             ),
         )
-        if turn.lot.size == 0:
-            break
+        # What is left of it has another score.
+        self._round.undisturbed = False
     self._round.own = own
-    if turn.round != 0:
-        self._end_turn(turn)
-    return steps
+    self._end_turn(turn)
+    return turn.steps
 
 
 # --- Ranking -------------------------------------------------------------------------------------
@@ -929,7 +947,7 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
     """
     @notice Asks the engine for one winner after the other and closes them, until the lot is gone, nobody
             is left, or the steps are used.
-    @return Steps used: the engine's, one for each winner, and one for the end of the lot.
+    @return Steps used: the engine's, those of the winners, and two for the end of the lot.
     """
     turn: Turn = self._turn(lot)
     if not self._round.ranking:
@@ -950,34 +968,37 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
                 size=lot.size,
                 epoch=turn.epoch,
                 score=self.score_rule.address,
+                undisturbed=self._round.undisturbed,
             )
         )
         self._round.ranking = True
+        self._round.undisturbed = True
         if not staticcall self._ranking().is_complete(turn.market, not turn.is_long):
             self._round.incomplete = True
     ranking: IRanking = self._ranking()
     is_over: bool = False
-    steps: uint256 = 0
     for _: uint256 in range(MAX_WORK):
-        if is_over or steps >= max_steps:
+        if is_over or turn.steps >= max_steps:
             break
-        pick: IRanking.Pick = extcall ranking.next(unsafe_sub(max_steps, steps))
+        pick: IRanking.Pick = extcall ranking.next(unsafe_sub(max_steps, turn.steps))
         if pick.more:
-            steps += max(pick.steps, 1)
+            turn.steps += max(pick.steps, 1)
             continue
-        steps += pick.steps + 1
+        turn.steps += pick.steps
         if pick.account == 0:
             is_over = True
+            turn.steps += 1
         else:
             turn = self._close_winner(turn, pick)
+            # The end of a lot is two of its own: insurance may have to pay.
             if turn.lot.size == 0:
                 is_over = True
-                steps += 1
+                turn.steps += 2
     self._end_turn(turn)
     # What nobody takes.
     if is_over and turn.lot.size != 0:
         self._settle(turn.lot)
-    return steps
+    return turn.steps
 
 
 @view
@@ -1014,6 +1035,7 @@ def _turn(lot: Lot) -> Turn:
         ranked=1 if self._round.stage == RANKING else 0,
         rank=self._round.rank,
         taken=0,
+        steps=0,
         previews=self._previews,
     )
 
@@ -1080,14 +1102,17 @@ def _close_winner(turn: Turn, pick: IRanking.Pick) -> Turn:
          rounded up for a bankrupt long and receives rounded down for a bankrupt short.
 
          Sizes are below 2^64, prices below 2^24 and worths below 2^127, so nothing here can overflow.
-    @return The turn as it is then.
+    @return The turn as it is then. A winner takes three steps if it has positions in other markets
+            too, each of which is read, else one.
     """
     market: uint256 = turn.market
     is_long: bool = turn.is_long
     mark: uint256 = turn.mark
     stake: IClearinghouse.Stake = staticcall clearinghouse.stake(pick.account, market)
+    after: Turn = turn
+    after.steps = unsafe_add(turn.steps, 1 if stake.is_single else 3)
     if not stake.is_trader:
-        return turn
+        return after
     numerator: uint256 = 0
     denominator: uint256 = 0
     numerator, denominator = self._close_price(turn)
@@ -1105,8 +1130,7 @@ def _close_winner(turn: Turn, pick: IRanking.Pick) -> Turn:
         ),
     )
     if size == 0:
-        return turn
-    after: Turn = turn
+        return after
     after.lot.size = unsafe_sub(turn.lot.size, size)
     after.taken = unsafe_add(turn.taken, size)
     after.rank = unsafe_add(turn.rank, turn.ranked)
@@ -1547,7 +1571,16 @@ def frozen_until(market: uint256) -> uint256:
     """
     if not (self._is_queued[market][True] or self._is_queued[market][False]):
         return 0
-    return self._clock[market] + self.round_ttl
+    return self._time_of(market) + self.round_ttl
+
+
+@view
+@external
+def epoch_of(market: uint256) -> uint256:
+    """
+    @notice The epoch of a round in a market: in which it was frozen, or of one that begins now.
+    """
+    return self._epoch_of(market)
 
 
 @view
@@ -1563,7 +1596,7 @@ def retry_at(market: uint256, is_long: bool) -> (uint256, uint256):
         or staticcall clearinghouse.settlement_account(market) != 0
     ):
         return 0, 0
-    return self._clock[market], self._tried_in[market][is_long] + 1
+    return self._time_of(market), self._tried_in[market][is_long] + 1
 
 
 @view
@@ -1588,10 +1621,9 @@ def _score(account: uint256, market: uint256) -> (uint256, int256):
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
     # What came in during the round's epoch lowers no score before the next.
-    epoch: uint256 = self._round.epoch
-    if self._round.id == 0:
-        epoch = staticcall oracle.epoch()
-    inflow: int256 = convert(staticcall clearinghouse.inflow(account, epoch), int256)
+    inflow: int256 = convert(
+        staticcall clearinghouse.inflow(account, self._epoch_of(market)), int256
+    )
     return scoring.of_position(
         self.score_rule.address,
         position.size,

@@ -12,7 +12,7 @@
             opened     looked at in this search: its score taken from live state, kept in hand
             bound      no account of an unopened bucket has a higher score
             look       at one account, or at one band of buckets
-            step       four looks, or one account apart: that one may have many positions
+            step       four looks, or half of one at an account apart, each of whose positions is read
             exact      the account handed out precedes everyone else who is eligible
 
         A search opens the bucket with the highest bound until the best in hand is strictly above
@@ -24,7 +24,7 @@
 
         Accounts apart are opened first, all of them (10,000 at most), in every search: those in
         several markets move with marks that are not this market's, so whatever they were filed by
-        would be out of date, and a look at each is exact. It costs a step each, which who trades
+        would be out of date, and a look at each is exact. It costs two steps each, which who trades
         many markets in one account adds to; everyone else costs nothing.
 
         For scores whose formula is known here the bounds are as tight as a bucket. Any other score
@@ -57,6 +57,8 @@ MAX_LEGS: constant(uint256) = 8
 MAX_APART: constant(uint256) = 10_000
 # In hand from one transaction to the next, four accounts to a word.
 KEPT: constant(uint256) = 160
+# Of these apart: to weigh one again is as dear as to open it.
+KEPT_APART: constant(uint256) = 16
 # Turns of the search in one call; each opens an account or half of a bucket.
 MAX_TURNS: constant(uint256) = 8_192
 # Cells opened and buckets passed again in one call; beyond, every holder is opened.
@@ -116,6 +118,8 @@ struct State:
     waiting: uint256
     # Looks that are paid for.
     credit: uint256
+    # Steps for weighing again what was kept, not yet in an answer.
+    owed: uint256
     # Every holder is opened, from the clearinghouse's list, and no bucket.
     wide: bool
     # Somebody was left out.
@@ -234,6 +238,8 @@ def set_formula(score: address, formula: uint256):
     owned._check_owner(clearinghouse)
     assert formula <= rank_grid.RETURN_X_LEVERAGE, "ranking: unknown formula"
     self.formula[score] = formula
+    # A search that was written down went by the other bounds: it begins again.
+    self._saved[0] = 0
     log FormulaSet(score=score, formula=formula)
 
 
@@ -466,7 +472,8 @@ def begin(query: IRanking.Query):
     @notice Deleverager only: starts over, with this query.
     @dev A query of the same round at a close price no better for the winners goes on where the last
          one was: who was out of profit there is so here, and what was opened stays in hand. So the
-         losers next to the mark are passed once a round, not once a lot.
+         losers next to the mark are passed once a round, not once a lot. Only where nobody has changed
+         in between: who was filed anew since may be in a bucket that was passed.
     """
     self._require_deleverager()
     same: uint256 = (
@@ -479,7 +486,11 @@ def begin(query: IRanking.Query):
     terms: uint256 = self._terms
     nonce: uint256 = terms & (2**32 - 1)
     goes_on: bool = False
-    if self._query == same and (self._state != 0 or self._saved[0] & (2**32 - 1) == nonce):
+    if (
+        query.undisturbed
+        and self._query == same
+        and (self._state != 0 or self._saved[0] & (2**32 - 1) == nonce)
+    ):
         ours: uint256 = query.numerator * ((terms >> 96) & ID)
         theirs: uint256 = (terms >> 160) * query.denominator
         goes_on = ours <= theirs if query.winners_long else ours >= theirs
@@ -540,7 +551,8 @@ def next(max_steps: uint256) -> IRanking.Pick:
     is_fresh: bool = False
     if at.hand != 0:
         best = self._hand[0]
-    steps: uint256 = 0
+    steps: uint256 = at.owed
+    at.owed = 0
     skips: uint256 = 0
     moved: bool = False
     for _: uint256 in range(MAX_TURNS):
@@ -564,7 +576,8 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     is_fresh = False
                 else:
                     at.hand = self._pop_hand(at.hand)
-                    if self._bucket_in(self._nodes[winner]) == 0:
+                    # Who was closed in part may be in hand once more, as it was before that.
+                    if winner == at.handed or self._bucket_in(self._nodes[winner]) == 0:
                         now: Candidate = self._weigh(search, winner)
                         if now.tie == 0 or self._precedes(best, now):
                             if now.tie != 0:
@@ -607,6 +620,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 hand=0,
                 waiting=self._restart(search, at.wide),
                 credit=at.credit,
+                owed=0,
                 wide=at.wide,
                 left=False,
                 resumed=False,
@@ -621,14 +635,18 @@ def next(max_steps: uint256) -> IRanking.Pick:
             break
         who: uint256 = NOBODY
         if at.place < apart:
-            # It may have as many positions as there can be: a whole step.
+            # It may have as many positions as there can be: whole steps.
             moved = True
-            steps = unsafe_add(steps, 1)
             if at.wide:
+                steps = unsafe_add(steps, 1)
                 who = staticcall clearinghouse.holder_at(
                     search.side >> 1, search.prices.is_long, at.place
                 )
+                # Asked of a score contract, too.
+                if self._bucket_in(self._nodes[who]) == 0:
+                    steps = unsafe_add(steps, 2)
             else:
+                steps = unsafe_add(steps, 2)
                 who = self._apart[search.side][at.place]
             at.place = unsafe_add(at.place, 1)
         elif at.account == NOBODY and skips == MAX_SKIPS:
@@ -640,6 +658,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 hand=0,
                 waiting=self._restart(search, True),
                 credit=at.credit,
+                owed=0,
                 wide=True,
                 left=False,
                 resumed=False,
@@ -948,9 +967,13 @@ def _resume():
             self._left_out = Candidate(score=self._saved[3], tie=self._saved[4])
             at.left = self._left_out.tie != 0
             count: uint256 = (header >> 80) & (2**15 - 1)
+            # Eighths of a step.
+            owed: uint256 = 0
             for i: uint256 in range(count, bound=KEPT):
                 account: uint256 = (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID
+                owed += 1 if self._bucket_in(self._nodes[account]) != 0 else 16
                 at.hand = self._open(search, account, at.hand)
+            at.owed = owed >> 3
     self._state = self._pack(at)
 
 
@@ -1062,16 +1085,25 @@ def _save(search: Search, at: State):
     if at.left:
         left_out = self._left_out
     in_hand: uint256 = at.hand
-    count: uint256 = min(in_hand, KEPT)
+    count: uint256 = 0
+    apart: uint256 = 0
     word: uint256 = 0
-    for i: uint256 in range(KEPT):
-        if i == count:
+    for _: uint256 in range(KEPT):
+        if in_hand == 0:
             break
-        word |= (ID - (self._hand[0].tie & ID)) << ((i & 3) << 6)
+        account: uint256 = ID - (self._hand[0].tie & ID)
+        if self._bucket_in(self._nodes[account]) == 0:
+            if apart == KEPT_APART:
+                break
+            apart += 1
         in_hand = self._pop_hand(in_hand)
-        if i & 3 == 3 or i + 1 == count:
-            self._saved[5 + (i >> 2)] = word
+        word |= account << ((count & 3) << 6)
+        count += 1
+        if count & 3 == 0:
+            self._saved[4 + (count >> 2)] = word
             word = 0
+    if word != 0:
+        self._saved[5 + (count >> 2)] = word
     if in_hand != 0:
         dropped: Candidate = self._hand[0]
         if left_out.tie == 0 or self._precedes(dropped, left_out):
@@ -1106,6 +1138,7 @@ def _pack(at: State) -> uint256:
         | (at.place << 96)
         | (at.hand << 64)
         | (at.waiting << 32)
+        | (at.owed << 16)
         | (at.credit << 8)
         | (convert(at.wide, uint256) << 4)
         | (convert(at.left, uint256) << 3)
@@ -1125,6 +1158,7 @@ def _unpacked(state: uint256) -> State:
     at.place = (state >> 96) & (2**32 - 1)
     at.hand = (state >> 64) & (2**32 - 1)
     at.waiting = (state >> 32) & (2**32 - 1)
+    at.owed = (state >> 16) & (2**16 - 1)
     at.credit = (state >> 8) & 255
     at.wide = state & 16 != 0
     at.left = state & 8 != 0

@@ -77,10 +77,10 @@ def next(max_steps: uint256) -> IRanking.Pick:
     # At most two passes: one that ends here, and the one after it.
     for _: uint256 in range(2):
         if not self._scanned:
-            if steps == max_steps:
+            if steps >= max_steps:
                 break
             steps += self._scan(max_steps - steps)
-        if not self._scanned or (steps != 0 and steps == max_steps):
+        if not self._scanned or (steps != 0 and steps >= max_steps):
             break
         if self._next < len(self._candidates):
             best: Candidate = self._candidates[self._next]
@@ -151,7 +151,7 @@ def _restart():
 def _scan(max_steps: uint256) -> uint256:
     """
     @notice Looks at the next holders and keeps the best winners, in order.
-    @return Steps used: one a holder.
+    @return Steps used: one a holder, two where it has positions in other markets too.
     """
     query: IRanking.Query = self._query
     count: uint256 = staticcall clearinghouse.holder_count(query.market, query.winners_long)
@@ -160,14 +160,18 @@ def _scan(max_steps: uint256) -> uint256:
     best: DynArray[Candidate, MAX_CANDIDATES] = self._candidates
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
-        if cursor >= count or steps == max_steps:
+        if cursor >= count or steps >= max_steps:
             break
         steps += 1
         account: uint256 = staticcall clearinghouse.holder_at(
             query.market, query.winners_long, cursor
         )
         cursor += 1
-        candidate: Candidate = self._weigh(query, account)
+        candidate: Candidate = empty(Candidate)
+        is_single: bool = False
+        candidate, is_single = self._weigh(query, account)
+        if not is_single:
+            steps += 1
         if candidate.account == 0:
             continue
         if len(best) == MAX_CANDIDATES:
@@ -206,12 +210,14 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 
 @view
 @internal
-def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
+def _weigh(query: IRanking.Query, account: uint256) -> (Candidate, bool):
     """
-    @notice The account's score and profit at the mark; account 0 if it is not eligible.
+    @notice The account's score and profit at the mark; account 0 if it is not eligible. And whether it
+            has no other position.
     """
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, query.market)
     margin: IClearinghouse.Margin = staticcall clearinghouse.margin(account)
+    is_single: bool = margin.notional == convert(abs(position.size), uint256) * query.mark
     if (
         eligibility.bearable(
             position.size,
@@ -225,7 +231,7 @@ def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
         )
         == 0
     ):
-        return empty(Candidate)
+        return empty(Candidate), is_single
     # What came in during the round's epoch lowers no score; what can be borne is real.
     inflow: int256 = convert(staticcall clearinghouse.inflow(account, query.epoch), int256)
     score: uint256 = 0
@@ -240,8 +246,8 @@ def _weigh(query: IRanking.Query, account: uint256) -> Candidate:
         margin.maintenance,
     )
     if score == 0:
-        return empty(Candidate)
-    return Candidate(account=account, score=score, pnl=pnl)
+        return empty(Candidate), is_single
+    return Candidate(account=account, score=score, pnl=pnl), is_single
 
 
 @view

@@ -204,8 +204,8 @@ def begin(query: IRanking.Query):
 def next(max_steps: uint256) -> IRanking.Pick:
     """
     @notice Deleverager only: works on the plan, then answers its accounts one a call, each with the
-            lots it gives up; account 0 after the last. A holder or a row looked at is a step; at
-            most 256 a call.
+            lots it gives up; account 0 after the last. A row looked at is a step, a holder
+            one to three (`_gather`); at most 256 a call and two more.
     """
     self._only_deleverager()
     most: uint256 = min(max_steps, MAX_STEPS)
@@ -248,7 +248,8 @@ def _only_deleverager():
 @internal
 def _gather(max_steps: uint256) -> uint256:
     """
-    @return Steps used, at least one: so does every pass.
+    @return Steps used, at least one: so does every pass. Here two for a row that is kept, and one more
+            for a holder with positions in other markets too.
     """
     query: IRanking.Query = self._query
     holders: uint256 = staticcall clearinghouse.holder_count(query.market, query.winners_long)
@@ -258,7 +259,7 @@ def _gather(max_steps: uint256) -> uint256:
     weights: uint256 = self._sum_weights
     steps: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
-        if cursor == holders or steps == max_steps:
+        if cursor == holders or steps >= max_steps:
             break
         steps += 1
         account: uint256 = staticcall clearinghouse.holder_at(
@@ -267,9 +268,13 @@ def _gather(max_steps: uint256) -> uint256:
         cursor += 1
         row: Row = empty(Row)
         score: uint256 = 0
-        row, score = self._weigh(query, account)
+        is_single: bool = False
+        row, score, is_single = self._weigh(query, account)
+        if not is_single:
+            steps += 1
         if row.limit == 0:
             continue
+        steps += 1
         self._rows[rows] = (
             row.account
             | (row.limit << 40)
@@ -300,9 +305,10 @@ def _gather(max_steps: uint256) -> uint256:
 
 @view
 @internal
-def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
+def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256, bool):
     """
-    @notice The row of an account, and its score; limit 0 if it is not eligible.
+    @notice The row of an account, its score, and whether it has no other position; limit 0 if it is
+            not eligible.
     """
     row: Row = empty(Row)
     position: IClearinghouse.Position = staticcall clearinghouse.position(account, query.market)
@@ -322,8 +328,9 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
         )
     row.size = convert(abs(position.size), uint256)
     limit = min(limit, row.size * largest_share // PPM)
+    is_single: bool = margin.notional == row.size * query.mark
     if limit == 0:
-        return row, 0
+        return row, 0, is_single
     row.account = account
     # What came in during the round's epoch lowers no score and no share; what can be borne is real.
     inflow: int256 = convert(staticcall clearinghouse.inflow(account, query.epoch), int256)
@@ -341,7 +348,7 @@ def _weigh(query: IRanking.Query, account: uint256) -> (Row, uint256):
     )
     if score != 0:
         row.limit = limit
-    return row, score
+    return row, score, is_single
 
 
 @internal

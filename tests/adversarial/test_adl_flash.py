@@ -304,3 +304,32 @@ def test_what_a_withdrawal_before_the_round_gains(engine: str, mark: str, gain: 
     bench.liquidate("bankrupt", 1)
     with pytest.raises(Reverted, match="clearinghouse: adl round open"):
         bench.withdraw("first", "1")
+
+
+@ENGINES
+@pytest.mark.parametrize("waits", ["behind another round", "for a price"])
+def test_a_round_that_waits_keeps_the_epoch_of_its_marks(engine: str, waits: str) -> None:
+    """Deposited in the epoch in which the bankrupt is proved and the market is frozen; its round
+    has its turn in a later epoch, at the marks of that one. Still not counted, nor by the lens:
+    else who sees that its market will have to wait would leave the queue by a deposit."""
+    expected = round_of(bench_of(engine))
+    bench = bench_of(engine)
+    if waits == "behind another round":
+        bench.account("elsewhere", "50")
+        bench.hold("elsewhere", 1, "10", "100")
+        for i in range(20):
+            bench.account(f"e{i}", "100")
+            bench.hold(f"e{i}", 1, "-1", "100")
+        bench.mark({1: "90"})
+        bench.liquidate("elsewhere", 1)
+    bench.deposit("first", "1000000")
+    txs = [bench.liquidate("bankrupt", 1)]
+    if waits == "for a price":
+        limits = bench.venue.deleverager
+        bench.seen(limits.send("set_limits", 86_400, 0, sender=bench.venue.owner))
+        bench.engine.wait(3_700)
+        txs.append(bench.advance(10))
+    bench.epoch()
+    assert queue(bench)[0] == "first"
+    fills = closed([*txs, *bench.finish(3)])
+    assert [fill for fill in fills if fill[0] == expected[0][0]] == expected

@@ -119,6 +119,8 @@ class State:
     tried: dict[tuple[int, bool], int] = field(default_factory=dict)
     # Of a market: when it was frozen; if it is not, when a retry may freeze it again.
     clock: Counter[int] = field(default_factory=Counter)
+    # Epoch in which it was frozen: that of its rounds.
+    frozen_in: dict[int, int] = field(default_factory=dict)
     round: Round | None = None
     rounds: int = 0
     # Of the tranche's work-off, by market: when the interval began, and the lots left of it.
@@ -800,6 +802,7 @@ class Mirror:
             self.state.queue.append((market, is_long))
             if market not in self.state.frozen:
                 self.state.clock[market] = self.now
+                self.state.frozen_in[market] = self.state.epoch
                 self.state.frozen.add(market)
 
     def _thaw(self, market: int, is_long: bool) -> None:
@@ -908,7 +911,7 @@ class Mirror:
         state.rounds += 1
         state.round = Round(
             state.rounds, market, is_long, state.marks[market], state.previous[market], len(lots),
-            state.epoch,
+            state.frozen_in[market],
         )  # fmt: skip
         needed = abs(self.ledger.position(self.estates[market, is_long], market).size)
         assert sum(lot.size for lot in lots) == needed

@@ -35,7 +35,7 @@ def test_a_stranger_is_refused(allocation: adl.Allocation) -> None:
     plan = Planning(allocation=allocation)
     query = {
         "market": 0, "winners_long": False, "mark": 1, "numerator": 1, "denominator": 1,
-        "size": 1, "epoch": 0, "score": plan.venue.score,
+        "size": 1, "epoch": 0, "score": plan.venue.score, "undisturbed": False,
     }  # fmt: skip
     for sender in (plan.keeper, plan.venue.owner):
         with pytest.raises(Reverted, match="allocation: deleverager only"):

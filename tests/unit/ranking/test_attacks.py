@@ -179,7 +179,7 @@ def test_estates_and_the_vault_are_not_filed(crowd: Crowd) -> None:
         crowd.index.send("touch", account, 1, X, 0, 0, sender=stranger)
     for name in ("index_ranking", "scan_ranking"):
         engine = crowd.venue.contracts[name]
-        query = (X, False, MARK, 1, 1, 1, 1, crowd.venue.score.address)
+        query = (X, False, MARK, 1, 1, 1, 1, crowd.venue.score.address, False)
         for call in (("begin", query), ("next", 1)):
             with pytest.raises(Reverted, match="ranking: deleverager only"):
                 engine.send(*call, sender=stranger)
