@@ -296,7 +296,7 @@ def test_a_score_that_only_equals_a_bound_is_not_handed_out(crowd: Crowd) -> Non
 
 @pytest.mark.parametrize("close_rule", [0, 2])
 def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) -> None:
-    """A fill and the end of its lot in every second step: lots of one each, of bankrupts that found
+    """A fill and the end of its lot in every three steps: lots of one each, of bankrupts that found
     no winner, meet one large winner an epoch later. With the mark as the close price each leaves a
     loss for insurance. Gas as anvil measures it."""
     with start_anvil() as engine:
@@ -318,14 +318,14 @@ def test_a_call_of_the_dearest_steps_fits_in_one_transaction(close_rule: int) ->
         crowd.trade([short(10**6, PRICE, 10**6 * PRICE // 3)])
         crowd.set_mark(PRICE * 88 // 100)
         used = []
-        for steps in (2, 60):
+        for steps in (3, 90):
             snap = engine.snapshot()
             tx = crowd.venue.deleverager.send("retry", X, True, steps, sender=keeper)
             used.append((tx.receipt.gas_used or 0, len(tx.all("LotSettled"))))
             engine.revert(snap)
         (base, few), (total, many) = used
         assert few >= 1 and many >= 28
-        a_step = (total - base) // (2 * (many - few))
+        a_step = (total - base) // (3 * (many - few))
         # 220 of them, at most that many in a call, and a fixed part.
         assert base + 222 * a_step < 16_777_216, f"{a_step} a step"
 
