@@ -950,15 +950,20 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
     @return Steps used: the engine's, those of the winners, and two for the end of the lot.
     """
     turn: Turn = self._turn(lot)
-    if not self._round.ranking:
-        numerator: uint256 = 0
-        denominator: uint256 = 0
-        numerator, denominator = self._close_price(turn)
+    begins: bool = not self._round.ranking
+    if begins:
         # Else dust accounts that make a side too large would keep a market frozen.
         self._round.by_fallback = not staticcall self.engine.is_allowed(
             turn.market, not turn.is_long
         )
-        extcall self._ranking().begin(
+    ranking: IRanking = self.fallback if self._round.by_fallback else self.engine
+    if begins:
+        numerator: uint256 = 0
+        denominator: uint256 = 0
+        numerator, denominator = self._close_price(
+            lot, turn.is_long, turn.by_lot, turn.price
+        )
+        extcall ranking.begin(
             IRanking.Query(
                 market=turn.market,
                 winners_long=not turn.is_long,
@@ -973,18 +978,17 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
         )
         self._round.ranking = True
         self._round.undisturbed = True
-        if not staticcall self._ranking().is_complete(turn.market, not turn.is_long):
+        if not staticcall ranking.is_complete(turn.market, not turn.is_long):
             self._round.incomplete = True
-    ranking: IRanking = self._ranking()
     is_over: bool = False
     for _: uint256 in range(MAX_WORK):
         if is_over or turn.steps >= max_steps:
             break
         pick: IRanking.Pick = extcall ranking.next(unsafe_sub(max_steps, turn.steps))
         if pick.more:
-            turn.steps += max(pick.steps, 1)
+            turn.steps = unsafe_add(turn.steps, max(pick.steps, 1))
             continue
-        turn.steps += pick.steps
+        turn.steps = unsafe_add(turn.steps, pick.steps)
         if pick.account == 0:
             is_over = True
             turn.steps += 1
@@ -999,12 +1003,6 @@ def _rank(lot: Lot, max_steps: uint256) -> uint256:
     if is_over and turn.lot.size != 0:
         self._settle(turn.lot)
     return turn.steps
-
-
-@view
-@internal
-def _ranking() -> IRanking:
-    return self.fallback if self._round.by_fallback else self.engine
 
 
 @internal
@@ -1058,13 +1056,13 @@ def _end_turn(turn: Turn):
 
 @pure
 @internal
-def _close_price(turn: Turn) -> (uint256, uint256):
+def _close_price(lot: Lot, is_long: bool, by_lot: bool, price: uint256) -> (uint256, uint256):
     """
     @notice Ticks per lot at which winners are closed, as a fraction.
     """
-    if turn.by_lot:
-        return self._whole(turn.lot, turn.is_long), turn.lot.size
-    return turn.price, 1
+    if by_lot:
+        return self._whole(lot, is_long), lot.size
+    return price, 1
 
 
 @view
@@ -1115,7 +1113,7 @@ def _close_winner(turn: Turn, pick: IRanking.Pick) -> Turn:
         return after
     numerator: uint256 = 0
     denominator: uint256 = 0
-    numerator, denominator = self._close_price(turn)
+    numerator, denominator = self._close_price(turn.lot, is_long, turn.by_lot, turn.price)
     size: uint256 = min(
         pick.size,
         eligibility.bearable(

@@ -259,10 +259,13 @@ def touch(account: uint256, active: uint256, market: uint256, word: uint256, cas
     @param word Its position there, packed.
     """
     assert msg.sender == clearinghouse.address, "ranking: clearinghouse only"
-    # Before any variable is written: their memory lies above that of all that is called here.
-    if rank_grid.stays(self._nodes[account] >> PLACE_AT, active, word, cash):
+    node: uint256 = self._nodes[account]
+    if active == 0:
+        if self._close(account, node):
+            return
+    elif rank_grid.stays(node >> PLACE_AT, active, word, cash):
         return
-    if self._stays_apart(self._nodes[account], active, market, word):
+    elif self._stays_apart(node, active, market, word):
         return
     position: position_codec.Packed = position_codec.unpack(word)
     self._file(
@@ -306,6 +309,19 @@ def _stays_apart(node: uint256, active: uint256, market: uint256, word: uint256)
     if node >> 64 != active or active & unsafe_sub(active, 1) == 0:
         return False
     return market == MAX_MARKETS or (node >> market) & 1 != (word >> 55) & 1
+
+
+@internal
+def _close(account: uint256, node: uint256) -> bool:
+    """
+    @notice Whether an account without a position was in a bucket; it is not any more. A short way for the
+            winners of a round.
+    """
+    if self._bucket_in(node) == 0:
+        return False
+    self._unlink(account, node)
+    self._nodes[account] = 0
+    return True
 
 
 @internal
@@ -532,7 +548,22 @@ def next(max_steps: uint256) -> IRanking.Pick:
     self._require_deleverager()
     if self._state == 0:
         self._resume()
-    at: State = self._unpacked(self._state)
+    # As `_unpacked` does, without a copy: this is the way of every winner.
+    state: uint256 = self._state
+    at: State = State(
+        opened=state >> 224,
+        handed=(state >> 176) & (2**48 - 1),
+        account=(state >> 128) & (2**48 - 1),
+        place=(state >> 96) & (2**32 - 1),
+        hand=(state >> 64) & (2**32 - 1),
+        waiting=(state >> 32) & (2**32 - 1),
+        credit=(state >> 8) & 255,
+        owed=(state >> 16) & (2**16 - 1),
+        wide=state & 16 != 0,
+        left=state & 8 != 0,
+        resumed=state & 4 != 0,
+        aside=state & 2 != 0,
+    )
     search: Search = self._search()
     listed: uint256 = self._apart_count[search.side]
     apart: uint256 = self._outside(search.side, at.wide, listed)

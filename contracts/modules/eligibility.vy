@@ -28,25 +28,29 @@ def bearable(
     @dev The close price is the fraction numerator / denominator in ticks per lot. In profit and
          bearable are compared cross-multiplied: a bankruptcy price is off tick, and the quote's
          rounding (against the winner) never decides, since equity and marks are whole numbers.
+
+         size < 2^55, quote < 2^79 and equity < 2^129 by the ledger's bounds; numerator < 2^96,
+         denominator < 2^64, lots < 2^64 and mark < 2^24 by the round's: no product reaches 2^200.
     """
     if size == 0 or (size > 0) != winners_long:
         return 0
     above: int256 = convert(numerator, int256)
     below: int256 = convert(denominator, int256)
-    if size * above + quote * below <= 0:
+    if unsafe_add(unsafe_mul(size, above), unsafe_mul(quote, below)) <= 0:
         return 0
-    wanted: uint256 = min(lots, convert(abs(size), uint256))
+    wanted: int256 = min(convert(lots, int256), abs(size))
     # What a winner loses per lot against the mark, times the denominator.
-    cost: int256 = above - convert(mark, int256) * below
+    cost: int256 = unsafe_sub(above, unsafe_mul(convert(mark, int256), below))
     if winners_long:
-        cost = -cost
+        cost = unsafe_sub(0, cost)
+    left: int256 = unsafe_mul(equity, below)
     if cost > 0:
-        if equity <= 0:
+        if left <= 0:
             return 0
-        return min(wanted, convert(equity * below // cost, uint256))
-    if equity * below < cost * convert(wanted, int256):
+        return convert(min(wanted, unsafe_div(left, cost)), uint256)
+    if left < unsafe_mul(cost, wanted):
         return 0
-    return wanted
+    return convert(wanted, uint256)
 
 
 @pure
@@ -63,8 +67,7 @@ def is_eligible(
 ) -> bool:
     """
     @notice Whether `bearable` of the same is above zero: for who only asks that.
-    @dev size < 2^55, quote < 2^79 and equity < 2^129 by the ledger's bounds; numerator < 2^96,
-         denominator < 2^64, lots < 2^64 and mark < 2^24 by the query's: no product reaches 2^200.
+    @dev In the same bounds.
     """
     if size == 0 or (size > 0) != winners_long:
         return False
