@@ -129,3 +129,33 @@ def test_a_formula_that_changes_in_the_middle_of_a_round_leaves_nobody_out() -> 
     index, venue = bench.venue.contracts["index_ranking"], bench.venue
     bench.seen(index.send("set_formula", venue.score, 0, sender=venue.owner))
     assert closed(*txs, *bench.finish()) == [(bench.ids["best"], 1_000, 1)]
+
+
+@ENGINES
+@pytest.mark.parametrize("steps", [1, 200])
+def test_who_is_closed_in_part_twice_is_in_hand_once(engine: str, steps: int) -> None:
+    """Three lots of one round. What the first leaves of its winner is filed beside a twin, where
+    the search has not been: it is looked at there, and in hand already. The second lot takes some
+    of that; the third must not take the rest by the score from before, which is the twin's."""
+    bench = Bench(MarketSpec("100"), venue=VENUES[engine])
+    bench.insure("1000")
+    bench.account("sink", "1000000000")
+    bench.account("other", "1000000000")
+    for name, size in (("first lot", "2"), ("second lot", "1"), ("last lot", "1")):
+        bench.account(name, str(5 * int(size)))
+        bench.hold(name, 0, size, "100", against="sink")
+    # The other side of them is no winner: in at $50.
+    bench.trade("sink", 0, bench.lots(0, "4"), bench.ticks(0, "100"))
+    bench.trade("counterparty", 0, bench.lots(0, "100"), bench.ticks(0, "50"), against="other")
+    bench.mark({0: "93"})
+    for name in ("first lot", "second lot", "last lot"):
+        assert not closed(bench.liquidate(name, 200), *bench.finish())
+    for name, size, cash in (("large", "5", "30"), ("twin", "0.3", "3.8"), ("next", "2", "30")):
+        bench.account(name, cash)
+        bench.trade(name, 0, -bench.lots(0, size), bench.ticks(0, "97"))
+    bench.mark({0: "92"})
+    txs = [bench.retry(0, True, steps), *bench.finish(steps)]
+    ids = bench.ids
+    assert closed(*txs) == [
+        (ids["large"], 200, 1), (ids["large"], 100, 1), (ids["twin"], 30, 1), (ids["next"], 70, 2),
+    ]  # fmt: skip
