@@ -623,7 +623,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 if proof == 2:
                     at.opened = 0
                 at.handed = winner
-                if max_steps - min(steps, max_steps) <= 1:
+                # Closing it takes a step, or three if it is apart: the caller may stop there.
+                left: uint256 = max_steps - min(steps, max_steps)
+                if left <= 3 and (left <= 1 or self._bucket_in(self._nodes[winner]) == 0):
                     self._save(search, at)
                 else:
                     self._state = self._pack(at)
@@ -985,6 +987,9 @@ def _resume():
     at.wide = search.prices.formula == rank_grid.UNKNOWN or (begun and header & WIDE != 0)
     at.waiting = self._restart(search, at.wide)
     if begun:
+        # From here on the list apart may be put in another order by whoever is closed: if this
+        # transaction ends without a word, the next one begins again.
+        self._saved[0] = 0
         at.opened = (header >> 128) & (2**32 - 1)
         at.handed = (header >> 160) & (2**48 - 1)
         if convert(convert(self._saved[2], bytes32), int256) == index:

@@ -269,6 +269,18 @@ def test_random_deposits_under_both_engines_and_by_the_model(seed: int) -> None:
     assert checked
 
 
+def open_elsewhere(bench: Bench) -> None:
+    """A round of ten winners in market 1, of which one step is done: others wait behind it."""
+    bench.account("elsewhere", "50")
+    bench.hold("elsewhere", 1, "10", "100")
+    for i in range(20):
+        bench.account(f"e{i}", "100")
+        bench.hold(f"e{i}", 1, "-1", "100")
+    bench.mark({1: "90"})
+    bench.liquidate("elsewhere", 1)
+    assert bench.busy()
+
+
 @ENGINES
 @pytest.mark.parametrize(("mark", "gain"), [("80", "70.05"), ("87", "0"), ("90", "0")])
 def test_what_a_withdrawal_before_the_round_gains(engine: str, mark: str, gain: str) -> None:
@@ -301,6 +313,7 @@ def test_what_a_withdrawal_before_the_round_gains(engine: str, mark: str, gain: 
     assert sum(f.haircut for f in fills) == fill.haircut
     # And once the bankrupt is proved it cannot leave.
     bench.engine.revert(again)
+    open_elsewhere(bench)
     bench.liquidate("bankrupt", 1)
     with pytest.raises(Reverted, match="clearinghouse: adl round open"):
         bench.withdraw("first", "1")
@@ -314,14 +327,7 @@ def test_a_round_that_waits_keeps_the_epoch_of_its_marks(engine: str, waits: str
     else who sees that its market will have to wait would leave the queue by a deposit."""
     expected = round_of(bench_of(engine))
     bench = bench_of(engine)
-    if waits == "behind another round":
-        bench.account("elsewhere", "50")
-        bench.hold("elsewhere", 1, "10", "100")
-        for i in range(20):
-            bench.account(f"e{i}", "100")
-            bench.hold(f"e{i}", 1, "-1", "100")
-        bench.mark({1: "90"})
-        bench.liquidate("elsewhere", 1)
+    open_elsewhere(bench)
     bench.deposit("first", "1000000")
     txs = [bench.liquidate("bankrupt", 1)]
     if waits == "for a price":

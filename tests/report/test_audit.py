@@ -272,7 +272,7 @@ def test_the_page_shows_what_the_command_prints(command: Any, table: Path) -> No
         there = {line.rstrip() for line in output.splitlines()}
         assert [line for line in block.splitlines() if line.rstrip() not in there] == []
     said = command(table, "--score", "binance").output
-    assert "4 of 4 fills wrong by binance, from 506 logs" in said
+    assert "4 of 4 fills wrong by binance, from 502 logs" in said
     (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     out = StringIO()
     with contextlib.redirect_stdout(out):
