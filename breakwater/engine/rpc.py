@@ -313,6 +313,8 @@ class RpcEngine:
         """Go back to `snap`; it and every later one are used up (ValueError if it was)."""
         if not isinstance(snap, _Snapshot) or snap not in self._snapshots:
             raise ValueError("this snapshot is not open: it was used already, or is not ours")
+        # What is taken back would be mined once more if the pool still had it.
+        self._await_empty_pool()
         if self._rpc("evm_revert", snap.id) is not True:
             raise EngineError(f"the node no longer knows snapshot {snap.id}")
         del self._snapshots[self._snapshots.index(snap) :]
