@@ -421,6 +421,19 @@ def test_a_failure_leaves_nothing_in_the_pool_for_the_next_transaction_to_trip_o
 
 
 @needs_anvil
+def test_what_was_taken_back_is_not_mined_once_more() -> None:
+    # Nor does it take the sender's next transaction, of the same nonce, with it.
+    with start_anvil() as devnet:
+        probe, keeper = make(devnet), devnet.actor("keeper")
+        for n in range(60):
+            snap = devnet.snapshot()
+            probe.send("set", 100 + n, sender=keeper)
+            devnet.revert(snap)
+            probe.send("set", n, sender=keeper)
+            assert probe.call("amount") == n
+
+
+@needs_anvil
 def test_a_line_that_was_closed_is_opened_again_and_a_node_that_left_is_missed() -> None:
     with start_anvil() as devnet:
         probe, keeper = make(devnet), devnet.actor("keeper")
