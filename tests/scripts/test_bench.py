@@ -66,7 +66,12 @@ def test_the_mix_runs_on_each_engine_alike(engine: Engine) -> None:
     count = 83
     assert actions(count)[-2:] == ["oracle", "oracle"]
     there, here = measure(engine, 3, count), measure(RevmEngine(), 3, count)
-    assert (there.events, there.blocks) == (here.events, here.blocks) == (here.events, count)
+    assert there.blocks == here.blocks == count
+    if engine.name == "ape":
+        # Its clock is the wall's: an hour that ends meanwhile adds the events of its funding.
+        assert there.events >= here.events
+    else:
+        assert there.events == here.events
 
 
 @pytest.mark.skipif(shutil.which("anvil") is None, reason="anvil is not on PATH")
