@@ -30,6 +30,25 @@ def two_rounds(engine: str) -> Bench:
     return bench
 
 
+def lots_waiting(engine: str, sizes: dict[str, int], own: str | None = None) -> Bench:
+    """Bankrupt longs of these sizes, in at $100 with $5 each: their lots found no winner at $93
+    and wait in the estate; `own` is the owner "both"'s."""
+    bench = Bench(MarketSpec("100"), venue=VENUES[engine])
+    bench.insure("1000")
+    bench.account("sink", "1000000000")
+    bench.account("other", "1000000000")
+    for name, size in sizes.items():
+        bench.account(name, 5 * size, owner="both" if name == own else None)
+        bench.hold(name, 0, str(size), "100", against="sink")
+    # The other side of them is no winner: in at $50.
+    bench.trade("sink", 0, bench.lots(0, str(sum(sizes.values()))), bench.ticks(0, "100"))
+    bench.trade("counterparty", 0, bench.lots(0, "100"), bench.ticks(0, "50"), against="other")
+    bench.mark({0: "93"})
+    for name in sizes:
+        assert not closed(bench.liquidate(name, 200), *bench.finish())
+    return bench
+
+
 @ENGINES
 @pytest.mark.parametrize("steps", [1, 3, 200])
 def test_who_rises_between_two_rounds_of_an_epoch_is_first_in_the_next(
@@ -52,19 +71,7 @@ def test_an_own_winner_is_ranked_by_what_is_left_of_it(engine: str, steps: int) 
     """Three lots of one round. The search for the first one has the owner of the second in hand,
     as the next in the queue; that lot closes half of it, outside of the ranking. What is left of
     it has half the leverage and stands behind everybody."""
-    bench = Bench(MarketSpec("100"), venue=VENUES[engine])
-    bench.insure("1000")
-    bench.account("sink", "1000000000")
-    bench.account("other", "1000000000")
-    for name, size in (("first lot", "2"), ("own lot", "1"), ("last lot", "2")):
-        bench.account(name, str(5 * int(size)), owner="both" if name == "own lot" else None)
-        bench.hold(name, 0, size, "100", against="sink")
-    # The other side of them is no winner: in at $50.
-    bench.trade("sink", 0, bench.lots(0, "5"), bench.ticks(0, "100"))
-    bench.trade("counterparty", 0, bench.lots(0, "100"), bench.ticks(0, "50"), against="other")
-    bench.mark({0: "93"})
-    for name in ("first lot", "own lot", "last lot"):
-        assert not closed(bench.liquidate(name, 200), *bench.finish())
+    bench = lots_waiting(engine, {"first lot": 2, "own lot": 1, "last lot": 2}, own="own lot")
     for name, cash in (("top", "6"), ("own", "6.01"), ("second", "11"), ("third", "16")):
         bench.account(name, cash, owner="both" if name == "own" else None)
         bench.trade(name, 0, -200, bench.ticks(0, "97"))
@@ -137,19 +144,7 @@ def test_who_is_closed_in_part_twice_is_in_hand_once(engine: str, steps: int) ->
     """Three lots of one round. What the first leaves of its winner is filed beside a twin, where
     the search has not been: it is looked at there, and in hand already. The second lot takes some
     of that; the third must not take the rest by the score from before, which is the twin's."""
-    bench = Bench(MarketSpec("100"), venue=VENUES[engine])
-    bench.insure("1000")
-    bench.account("sink", "1000000000")
-    bench.account("other", "1000000000")
-    for name, size in (("first lot", "2"), ("second lot", "1"), ("last lot", "1")):
-        bench.account(name, str(5 * int(size)))
-        bench.hold(name, 0, size, "100", against="sink")
-    # The other side of them is no winner: in at $50.
-    bench.trade("sink", 0, bench.lots(0, "4"), bench.ticks(0, "100"))
-    bench.trade("counterparty", 0, bench.lots(0, "100"), bench.ticks(0, "50"), against="other")
-    bench.mark({0: "93"})
-    for name in ("first lot", "second lot", "last lot"):
-        assert not closed(bench.liquidate(name, 200), *bench.finish())
+    bench = lots_waiting(engine, {"first lot": 2, "second lot": 1, "last lot": 1})
     for name, size, cash in (("large", "5", "30"), ("twin", "0.3", "3.8"), ("next", "2", "30")):
         bench.account(name, cash)
         bench.trade(name, 0, -bench.lots(0, size), bench.ticks(0, "97"))
