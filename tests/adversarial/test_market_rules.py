@@ -99,8 +99,9 @@ def test_who_has_something_to_close_by_now_is_passed_no_more() -> None:
     bench.place("short", 0, True, 100, PRICE)
     assert _sell(bench, 100) == ["short"]
     bench.govern("resume", 0)
-    bench.place("counterparty", 0, True, 30, PRICE + 9)
-    bench.place("pest 0", 0, False, 30, PRICE + 9, IOC)
+    # By an ask: a bid in front of the others would end the passing by itself.
+    bench.place("pest 0", 0, False, 30, PRICE + 9)
+    bench.place("counterparty", 0, True, 30, PRICE + 9, IOC)
     bench.govern("halt", 0)
     bench.place("short", 0, True, 100, PRICE)
     tx = bench.place("long", 0, False, 100, PRICE, IOC)
