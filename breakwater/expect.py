@@ -18,6 +18,7 @@ else compares as it is, lists as a whole.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,47 @@ from typing import Any, Final
 from breakwater import units
 
 MISSING: Final = "<missing>"
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "scenario": (),
+    "description": (),
+    "source": (),
+    "engine": (),
+    "seed": (),
+    "policy": ("score", "allocation", "close", "trigger"),
+    "setup": (),
+    "steps": (),
+    "series": (),
+    "accounts": (),
+    "vault": ("assets", "depositors"),
+    "liquidations": (),
+    "bankruptcies": (),
+    "adl": ("rounds", "fills", "hit", "winners", "gini", "queues", "queues_left_out"),
+    "waterfall": (
+        "liquidated",
+        "backstopped",
+        "insurance_paid",
+        "adl_closed",
+        "uninsured",
+    ),
+    "paid": ("margin", "insurance", "backstop", "winners", "winners_gained", "uninsured"),
+    "start_state": (),
+    "replay_differences": (),
+    "solvency": (
+        "held",
+        "owed",
+        "difference",
+        "unaccounted",
+        "i4_difference",
+        "uninsured",
+        "accounts",
+        "checks",
+        "event_checks",
+    ),
+    "transactions": ("path", "by_action"),
+    "gas": (),
+    "printed": (),
+}
+"""What a result consists of, and of what those of its parts that are the same in each."""
 COMPARISONS: Final = ("min", "max", "not", "contains")
 
 _SEGMENT = r"[A-Za-z0-9_-]+(?:\[-?[0-9]{1,9}\])*"
@@ -61,6 +103,8 @@ def problems(expect: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for path, expected in expect.items():
         if not isinstance(path, str) or _PATH.fullmatch(path) is None:
             out.append((str(path), f'the path "{path}"', "a path such as adl.fills[0].winner"))
+        elif (wanted := _unknown(path)) is not None:
+            out.append((path, f'the path "{path}", which is in no result', wanted))
         if isinstance(expected, Mapping):
             if not expected:
                 out.append((path, "an empty mapping", f"some of {', '.join(COMPARISONS)}"))
@@ -70,6 +114,25 @@ def problems(expect: Mapping[str, Any]) -> list[tuple[str, str, str]]:
                 elif name in ("min", "max") and _decimal(operand) is None:
                     out.append((path, f"{name}: {operand!r}", f"a decimal string as {name}"))
     return out
+
+
+def _unknown(path: str) -> str | None:
+    """What was expected of a path that leads nowhere in every result, else None.
+
+    Only the first two names are known without a run: below them are accounts, markets, fills.
+    """
+    first, *others = (name for name, _ in _PART.findall(path) if name)
+    known: Sequence[str] = tuple(PARTS)
+    name, at = first, ""
+    if first in PARTS:
+        known = PARTS[first]
+        if not known or not others or others[0] in (*known, "length"):
+            return None
+        name, at = others[0], f"{first}."
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"perhaps {at}{near[0]}"
+    return f"one that begins with {', '.join(at + one for one in known)}"
 
 
 def find(path: str, result: Mapping[str, Any]) -> Any:

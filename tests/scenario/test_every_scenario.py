@@ -47,6 +47,10 @@ def test_the_scenario_ends_as_its_file_says(path: Path) -> None:
     assert failed == []
     assert (result["scenario"], result["engine"]) == (path.stem, "revm")
     assert result["gas"] == {"by_action": {}, "adl_per_fill": None, "max_tx": None}
+    # What `expect` may name is what there is.
+    assert set(result) == set(expect.PARTS)
+    for name, parts in expect.PARTS.items():
+        assert not parts or set(result[name]) == set(parts), name
     everything_held_is_owed(scenario, result)
     each_step_is_told_in_words(scenario, result)
     each_expectation_can_fail(scenario.expected, result)

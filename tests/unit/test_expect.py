@@ -136,14 +136,31 @@ def test_an_empty_block_is_refused():
 
 
 def test_problems_name_what_is_malformed():
-    assert expect.problems({"a.b[0].c": "1", "x": {"min": "1", "not": [1]}}) == []
-    block = {"a..b": "1", "c": {"about": "1"}, "d": {}, "e": {"max": "lots"}}
+    fine = {"adl.fills[0].winner": "1", "accounts.x.cash": {"min": "1", "not": [1]}}
+    assert expect.problems(fine | {"paid.length": "6", "steps.length": "2"}) == []
+    block = {"a..b": "1", "gas": {"about": "1"}, "seed": {}, "engine": {"max": "lots"}}
     assert [(key, found) for key, found, _ in expect.problems(block)] == [
         ("a..b", 'the path "a..b"'),
-        ("c", "the comparison about"),
-        ("d", "an empty mapping"),
-        ("e", "max: 'lots'"),
+        ("gas", "the comparison about"),
+        ("seed", "an empty mapping"),
+        ("engine", "max: 'lots'"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("waterfal.liquidated", "perhaps waterfall"),
+        ("adl.fill[0].winner", "perhaps adl.fills"),
+        ("solvency.unacounted", "perhaps solvency.unaccounted"),
+        ("adl.zzz", "one that begins with adl.rounds, adl.fills"),
+        ("zzz[0]", "one that begins with scenario, description"),
+    ],
+)
+def test_a_path_that_is_in_no_result_is_seen_before_the_run(path: str, wanted: str) -> None:
+    ((key, found, expected),) = expect.problems({path: "1"})
+    assert (key, found) == (path, f'the path "{path}", which is in no result')
+    assert expected.startswith(wanted)
 
 
 # ---- tables
