@@ -1,5 +1,4 @@
 # pragma version ~=0.4.3
-# pragma optimize codesize
 # pragma nonreentrancy on
 """
 @title Clearinghouse
@@ -359,9 +358,11 @@ def deposit(account: uint256, amount: uint256):
          round: more equity would lower its rank. For the same reason an account with a position is
          ranked without it until the next epoch.
     """
-    assert ledger._is(account, ledger.Kind.TRADER) or (
-        ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault
-    ), "clearinghouse: unknown account"
+    checks.require(
+        ledger._is(account, ledger.Kind.TRADER)
+        or (ledger._is(account, ledger.Kind.VAULT) and msg.sender == self.vault),
+        "clearinghouse: unknown account",
+    )
     checks.require(amount != 0 and amount <= MAX_DEPOSIT, "clearinghouse: amount out of range")
     checks.require(ledger.uninsured == 0, "clearinghouse: no deposits while a loss is uninsured")
     self._require_thawed(account)
@@ -403,9 +404,10 @@ def withdraw(account: uint256, amount: uint256):
         cash=ledger._cash(account),
         uninsured=ledger.uninsured,
     )
-    assert extcall token.transfer(
-        msg.sender, paid, default_return_value=True
-    ), "clearinghouse: token transfer failed"
+    checks.require(
+        extcall token.transfer(msg.sender, paid, default_return_value=True),
+        "clearinghouse: token transfer failed",
+    )
 
 
 @external
@@ -871,7 +873,7 @@ def _worth(position: position_codec.Packed, leg: Reading) -> int256:
     return (
         position.size * convert(leg.mark, int256)
         + position.quote
-        - ledger._funding_owed(position, leg.index)
+        - ledger._funding_owed(position.size, position.index, leg.index)
     )
 
 
@@ -1072,17 +1074,17 @@ def _require_governor():
 @view
 @internal
 def _require_waterfall():
-    # Not by way of `checks`, which hands over the sentence each time: a round asks for every fill.
-    assert (
-        msg.sender == self.deleverager or msg.sender == self.liquidator
-    ), "clearinghouse: waterfall only"
+    # A sentence is handed over only where it is needed: a round asks for every fill.
+    if msg.sender != self.deleverager and msg.sender != self.liquidator:
+        checks.require(False, "clearinghouse: waterfall only")
 
 
 @internal
 def _pull(amount: uint256):
-    assert extcall token.transferFrom(
-        msg.sender, self, amount, default_return_value=True
-    ), "clearinghouse: token transfer failed"
+    checks.require(
+        extcall token.transferFrom(msg.sender, self, amount, default_return_value=True),
+        "clearinghouse: token transfer failed",
+    )
 
 
 # --- Views ---------------------------------------------------------------------------------------
@@ -1192,7 +1194,7 @@ def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
             unsafe_add(stake.cash, position.quote),
             unsafe_sub(
                 unsafe_mul(position.size, convert(mark, int256)),
-                ledger._funding_owed(position, index),
+                ledger._funding_owed(position.size, position.index, index),
             ),
         )
     else:

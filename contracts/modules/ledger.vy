@@ -32,6 +32,7 @@
      below 2^127 and nothing in here can overflow.
 """
 from ..interfaces import IClearinghouse
+from . import checks
 from . import position_codec
 
 SCALE: constant(int256) = 10**9
@@ -161,13 +162,16 @@ def _exchange(
     @notice The exchange primitive: the only way in which a position changes.
     @dev `buyer` gets `size` lots and pays `quote` micro-USDC, `seller` the reverse: the same
          two integers on both sides. Both settle funding at `index` first.
-    @param in_round Whoever is closed leaves an empty place in the list of holders, which costs an
+    @param in_round Whoever is closed leaves an empty place in the list of holders, which costs a
            seventh of a word instead of three, and the next one to join fills it. Nor is there an
            `Exchanged`: the round's receipts, or those of a wind-up, say all that it would.
     @return The words of both accounts, which are stored.
     """
-    assert buyer != seller, "ledger: exchange with itself"
-    assert size != 0, "ledger: exchange of nothing"
+    # A sentence is handed over only where it is needed: a round exchanges for every fill.
+    if buyer == seller:
+        checks.require(False, "ledger: exchange with itself")
+    if size == 0:
+        checks.require(False, "ledger: exchange of nothing")
     lots: int256 = convert(size, int256)
     money: int256 = convert(quote, int256)
     interest: uint256 = self._interest[market]
@@ -186,7 +190,7 @@ def _transfer_cash(source: uint256, to: uint256, amount: uint256):
     """
     @notice The transfer primitive: `source` pays `to` `amount` micro-USDC.
     """
-    assert source != to, "ledger: transfer to itself"
+    checks.require(source != to, "ledger: transfer to itself")
     log CashMoved(
         source=source,
         to=to,
@@ -271,7 +275,11 @@ def _apply(
         changed = unsafe_sub(changed, convert(convert(before, bytes32), uint256))
     if after > 0:
         changed = unsafe_add(changed, convert(convert(after, bytes32), uint256))
-    self._positions[account][market] = position_codec.pack(position)
+    # Of who is closed nothing is left but its limit on leverage: no number that could be out of range.
+    held: uint256 = position.leverage << 208
+    if after != 0:
+        held = position_codec.pack(position)
+    self._positions[account][market] = held
     cash = unsafe_add(cash, realised)
     word = self._with_cash(word, cash)
     self._accounts[account] = word
@@ -304,7 +312,7 @@ def _settle(
     owed: int256 = position.size * (index - position.index)
     if owed == 0:
         return 0
-    paid: int256 = self._funding_owed(position, index)
+    paid: int256 = self._funding_owed(position.size, position.index, index)
     self.funding_pool[market] += paid
     self.funding_dust[market] += paid * SCALE - owed
     log FundingSettled(
@@ -319,13 +327,14 @@ def _settle(
 
 @pure
 @internal
-def _funding_owed(position: position_codec.Packed, index: int256) -> int256:
+def _funding_owed(size: int256, since: int256, index: int256) -> int256:
     """
-    @notice Micro-USDC that a position owes at `index` (below 0: is owed), rounded up: against
-            the payer, and against the receiver too, so that the pool can never fall short.
+    @notice Micro-USDC that a position of `size`, settled at `since`, owes at `index` (below 0: is
+            owed), rounded up: against the payer, and against the receiver too, so that the pool can
+            never fall short.
     """
     # Below 2^55 times less than 2^73.
-    owed: int256 = unsafe_mul(position.size, unsafe_sub(index, position.index))
+    owed: int256 = unsafe_mul(size, unsafe_sub(index, since))
     if owed <= 0:
         return unsafe_div(owed, SCALE)
     return unsafe_div(unsafe_add(owed, SCALE - 1), SCALE)
@@ -688,6 +697,6 @@ def holder_at(market: uint256, is_long: bool, index: uint256) -> uint256:
     @notice The account at `index` (below `holder_count`) of one side of a market; 0: the place is
             empty.
     """
-    assert index < self._holder_count(market, is_long), "clearinghouse: no such holder"
+    checks.require(index < self._holder_count(market, is_long), "clearinghouse: no such holder")
     account: uint256 = self._holders[market][is_long][index]
     return account if self._holds(account, market, is_long, index) else 0
