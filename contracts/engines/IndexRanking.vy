@@ -43,6 +43,7 @@ from ..interfaces import IOracle
 from ..interfaces import IRanking
 from ..interfaces import IRankingIndex
 from ..modules import bits
+from ..modules import checks
 from ..modules import eligibility
 from ..modules import owned
 from ..modules import position_codec
@@ -65,13 +66,18 @@ MAX_TURNS: constant(uint256) = 8_192
 MAX_SKIPS: constant(uint256) = 400
 # Far more than the steps of one transaction can put into a heap.
 MAX_IN_HEAP: constant(uint256) = 2**16
+PLACE: constant(uint256) = MAX_IN_HEAP - 1
 # In the header: every holder is opened.
 WIDE: constant(uint256) = 2**95
+# In the packed state: who was handed out last is weighed again, as it may have something left.
+AGAIN: constant(uint256) = 2**5
 ONE: constant(uint256) = 10**18
 SCALE: constant(int256) = 10**9
 ID: constant(uint256) = 2**64 - 1
 NOBODY: constant(uint256) = 0
 MAX_ACCOUNTS: constant(uint256) = 2**48
+# In a word of ticks.
+ALONE: constant(uint256) = 2**255
 # In a node.
 NODE_ID: constant(uint256) = 2**48 - 1
 PREVIOUS_AT: constant(uint256) = 48
@@ -113,9 +119,10 @@ struct State:
     account: uint256
     # Of those who are opened one by one.
     place: uint256
-    # How many are in each heap.
+    # How many are in each heap, and how many were taken in hand since the search began.
     hand: uint256
     waiting: uint256
+    found: uint256
     # Looks that are paid for.
     credit: uint256
     # Steps for weighing again what was kept, not yet in an answer.
@@ -158,8 +165,10 @@ formula: public(HashMap[address, uint256])
 # --- Filing. Keys are made of side, cell, band and tick.
 _cells: HashMap[uint256, uint256]
 _bands: HashMap[uint256, uint256]
+# Ticks are 128: which have someone in them, or, while a band of a cell has one account only, ALONE |
+# its tick 7 | the account 64.
 _ticks: HashMap[uint256, uint256]
-# First account 64 | last account 64.
+# First account 64 | last account 64; nothing of an account that is alone in its band of a cell.
 _buckets: HashMap[uint256, uint256]
 # Where an account is. In a bucket: bucket + 1 33 | its edges 77 | previous account 48 | next account
 # 48. Apart: markets in which it is listed 64 | those of them in which it is long 64. Else 0.
@@ -194,7 +203,9 @@ _aside: transient(uint256)
 # What is left to open of a cell (bands), and of a band of a cell (ticks) if that is several.
 _bands_left: transient(uint256[512])
 _ticks_left: transient(uint256[2**17])
-_hand: transient(Candidate[MAX_IN_HEAP])
+# A heap of who is in hand: score 192, at most INFINITE | place in the list of all who were.
+_hand: transient(uint256[MAX_IN_HEAP])
+_found: transient(Candidate[MAX_IN_HEAP])
 
 
 @deploy
@@ -221,8 +232,8 @@ def set_limits(max_open: uint256, slack: uint256):
 
 @internal
 def _set_limits(max_open: uint256, slack: uint256):
-    assert slack <= ONE, "ranking: slack above one"
-    assert max_open < 2**32, "ranking: limit out of range"
+    checks.require(slack <= ONE, "ranking: slack above one")
+    checks.require(max_open < 2**32, "ranking: limit out of range")
     self.max_open = max_open
     self.slack = slack
     log LimitsSet(max_open=max_open, slack=slack)
@@ -236,7 +247,7 @@ def set_formula(score: address, formula: uint256):
     @dev A wrong one makes wrong bounds: the order could then be wrong, and receipts would show it.
     """
     owned._check_owner(clearinghouse)
-    assert formula <= rank_grid.RETURN_X_LEVERAGE, "ranking: unknown formula"
+    checks.require(formula <= rank_grid.RETURN_X_LEVERAGE, "ranking: unknown formula")
     self.formula[score] = formula
     # A search that was written down went by the other bounds: it begins again.
     self._saved[0] = 0
@@ -258,7 +269,8 @@ def touch(account: uint256, active: uint256, market: uint256, word: uint256, cas
     @param market Its only market, or else the one whose position changed (64: none did).
     @param word Its position there, packed.
     """
-    assert msg.sender == clearinghouse.address, "ranking: clearinghouse only"
+    if msg.sender != clearinghouse.address:
+        checks.require(False, "ranking: clearinghouse only")
     node: uint256 = self._nodes[account]
     if active == 0:
         if self._close(account, node):
@@ -279,7 +291,7 @@ def refile(account: uint256):
     @notice Files a trader's account anew from live state. Anyone, any account: it changes nothing
             where all is up to date.
     """
-    assert staticcall clearinghouse.is_trader(account), "ranking: not a trader's account"
+    checks.require(staticcall clearinghouse.is_trader(account), "ranking: not a trader's account")
     # By no more cash than it is ranked by.
     cash: int256 = staticcall clearinghouse.cash(account) - convert(
         staticcall clearinghouse.inflow(account, 0), int256
@@ -292,7 +304,7 @@ def refile(account: uint256):
         if legs == 0:
             break
         market: uint256 = bits.lowest(legs)
-        legs &= legs - 1
+        legs &= unsafe_sub(legs, 1)
         position: IClearinghouse.Position = staticcall clearinghouse.position(account, market)
         self._file(
             account, active, market, position.size, position.quote, position.index, cash
@@ -340,10 +352,10 @@ def _file(
     node: uint256 = self._nodes[account]
     side: uint256 = (market << 1) | convert(size > 0, uint256)
     bucket: uint256 = 0
-    if active != 0 and active & (active - 1) == 0:
+    if active != 0 and active & unsafe_sub(active, 1) == 0:
         code: uint256 = rank_grid.bucket_of(size, quote, index, cash)
         if code != rank_grid.APART:
-            bucket = ((side << 25) | code) + 1
+            bucket = unsafe_add((side << 25) | code, 1)
     was: uint256 = self._bucket_in(node)
     if was != 0:
         if was == bucket:
@@ -358,13 +370,13 @@ def _file(
             if wrong == 0:
                 break
             self._leave(account, bits.lowest(wrong))
-            wrong &= wrong - 1
+            wrong &= unsafe_sub(wrong, 1)
     if bucket != 0:
         self._link(account, bucket, rank_grid.place_of(bucket))
         return
     if was != 0:
         self._nodes[account] = 0
-        was = (was - 1) >> 25
+        was = unsafe_sub(was, 1) >> 25
         if (active >> (was >> 1)) & 1 == 1:
             self._join(account, was)
     if (active >> market) & 1 == 1:
@@ -376,26 +388,32 @@ def _link(account: uint256, bucket: uint256, place: uint256):
     """
     @notice Last in the bucket's list; `place` is the bucket with its edges.
     """
-    key: uint256 = bucket - 1
+    key: uint256 = unsafe_sub(bucket, 1)
+    word: uint256 = self._ticks[key >> 8]
+    if word == 0:
+        self._nodes[account] = place << PLACE_AT
+        self._ticks[key >> 8] = ALONE | ((key & 127) << 64) | account
+        key >>= 8
+        word = self._bands[key >> 8]
+        self._bands[key >> 8] = word | (1 << (key & 255))
+        if word == 0:
+            key >>= 8
+            self._cells[key >> 8] |= 1 << (key & 255)
+        return
+    if word & ALONE != 0:
+        other: uint256 = word & ID
+        tick: uint256 = (word >> 64) & 127
+        self._buckets[(key & ~convert(255, uint256)) | tick] = (other << 64) | other
+        word = 1 << tick
     list: uint256 = self._buckets[key]
     last: uint256 = list & ID
     self._nodes[account] = (place << PLACE_AT) | (last << PREVIOUS_AT)
     if list != 0:
         self._nodes[last] |= account
         self._buckets[key] = (list & ~ID) | account
-        return
-    self._buckets[key] = (account << 64) | account
-    word: uint256 = self._ticks[key >> 8]
+    else:
+        self._buckets[key] = (account << 64) | account
     self._ticks[key >> 8] = word | (1 << (key & 255))
-    if word != 0:
-        return
-    key >>= 8
-    word = self._bands[key >> 8]
-    self._bands[key >> 8] = word | (1 << (key & 255))
-    if word != 0:
-        return
-    key >>= 8
-    self._cells[key >> 8] |= 1 << (key & 255)
 
 
 @internal
@@ -403,27 +421,30 @@ def _unlink(account: uint256, node: uint256):
     """
     @notice Out of its bucket; the caller overwrites the node.
     """
-    key: uint256 = self._bucket_in(node) - 1
-    previous: uint256 = (node >> PREVIOUS_AT) & NODE_ID
-    after: uint256 = self._after(node)
-    if previous != NOBODY:
-        self._nodes[previous] = (self._nodes[previous] & ~NODE_ID) | after
-    if after != NOBODY:
-        self._nodes[after] = (self._nodes[after] & ~(NODE_ID << PREVIOUS_AT)) | (
-            previous << PREVIOUS_AT
-        )
-    if previous != NOBODY and after != NOBODY:
-        return
-    list: uint256 = self._buckets[key]
-    if previous == NOBODY:
-        list = (after << 64) | (list & ID)
-    if after == NOBODY:
-        list = (list & (ID << 64)) | previous
-    if previous != NOBODY or after != NOBODY:
+    key: uint256 = unsafe_sub(self._bucket_in(node), 1)
+    word: uint256 = self._ticks[key >> 8]
+    if word & ALONE == 0:
+        previous: uint256 = (node >> PREVIOUS_AT) & NODE_ID
+        after: uint256 = self._after(node)
+        if previous != NOBODY:
+            self._nodes[previous] = (self._nodes[previous] & ~NODE_ID) | after
+        if after != NOBODY:
+            self._nodes[after] = (self._nodes[after] & ~(NODE_ID << PREVIOUS_AT)) | (
+                previous << PREVIOUS_AT
+            )
+        if previous != NOBODY and after != NOBODY:
+            return
+        list: uint256 = self._buckets[key]
+        if previous == NOBODY:
+            list = (after << 64) | (list & ID)
+        if after == NOBODY:
+            list = (list & (ID << 64)) | previous
         self._buckets[key] = list
-        return
-    self._buckets[key] = 0
-    word: uint256 = self._ticks[key >> 8] & ~(1 << (key & 255))
+        if list != 0:
+            return
+        word &= ~(1 << (key & 255))
+    else:
+        word = 0
     self._ticks[key >> 8] = word
     if word != 0:
         return
@@ -434,6 +455,18 @@ def _unlink(account: uint256, node: uint256):
         return
     key >>= 8
     self._cells[key >> 8] &= ~(1 << (key & 255))
+
+
+@view
+@internal
+def _first_in(bucket: uint256) -> uint256:
+    """
+    @notice The first account of a bucket, or nobody.
+    """
+    word: uint256 = self._ticks[bucket >> 8]
+    if word & ALONE == 0:
+        return self._buckets[bucket] >> 64
+    return word & ID if (word >> 64) & 127 == bucket & 127 else NOBODY
 
 
 @internal
@@ -450,20 +483,21 @@ def _join(account: uint256, side: uint256):
         node = self._nodes[account]
     count: uint256 = self._apart_count[side]
     self._apart[side][count] = account
-    self._apart_count[side] = count + 1
-    self._apart_place[account][market] = count + 1
+    count = unsafe_add(count, 1)
+    self._apart_count[side] = count
+    self._apart_place[account][market] = count
     self._nodes[account] = node | (((1 << 64) | (side & 1)) << market)
 
 
 @internal
 def _leave(account: uint256, market: uint256):
     node: uint256 = self._nodes[account]
-    side: uint256 = 2 * market + ((node >> market) & 1)
-    place: uint256 = self._apart_place[account][market] - 1
-    last: uint256 = self._apart_count[side] - 1
+    side: uint256 = (market << 1) | ((node >> market) & 1)
+    place: uint256 = unsafe_sub(self._apart_place[account][market], 1)
+    last: uint256 = unsafe_sub(self._apart_count[side], 1)
     moved: uint256 = self._apart[side][last]
     self._apart[side][place] = moved
-    self._apart_place[moved][market] = place + 1
+    self._apart_place[moved][market] = unsafe_add(place, 1)
     self._apart[side][last] = 0
     self._apart_count[side] = last
     self._apart_place[account][market] = 0
@@ -507,14 +541,15 @@ def begin(query: IRanking.Query):
         and self._query == same
         and (self._state != 0 or self._saved[0] & (2**32 - 1) == nonce)
     ):
-        ours: uint256 = query.numerator * ((terms >> 96) & ID)
-        theirs: uint256 = (terms >> 160) * query.denominator
+        # Of 96 and 64 bits.
+        ours: uint256 = unsafe_mul(query.numerator, (terms >> 96) & ID)
+        theirs: uint256 = unsafe_mul(terms >> 160, query.denominator)
         goes_on = ours <= theirs if query.winners_long else ours >= theirs
         # Where winners gain against the mark a larger lot can make one eligible.
         goes_on = goes_on and query.size <= (terms >> 32) & ID
     if not goes_on:
         self._query = same
-        nonce = (nonce + 1) & (2**32 - 1)
+        nonce = unsafe_add(nonce, 1) & (2**32 - 1)
         self._state = 0
     self._terms = (
         (query.numerator << 160) | (query.denominator << 96) | (query.size << 32) | nonce
@@ -529,12 +564,7 @@ def begin(query: IRanking.Query):
             )
             self._packed = (self._packed & ~(ENTRIES << 32)) | (limit << 32)
         # Of those handed out only the last one can have something left.
-        at: State = self._unpacked(self._state)
-        if at.handed != NOBODY:
-            count: uint256 = self._open(self._search(), at.handed, at.hand)
-            at.opened += count - at.hand
-            at.hand = count
-            self._state = self._pack(at)
+        self._state |= AGAIN
 
 
 @reentrant
@@ -548,15 +578,15 @@ def next(max_steps: uint256) -> IRanking.Pick:
     self._require_deleverager()
     if self._state == 0:
         self._resume()
-    # As `_unpacked` does, without a copy: this is the way of every winner.
     state: uint256 = self._state
     at: State = State(
         opened=state >> 224,
         handed=(state >> 176) & (2**48 - 1),
         account=(state >> 128) & (2**48 - 1),
         place=(state >> 96) & (2**32 - 1),
-        hand=(state >> 64) & (2**32 - 1),
+        hand=(state >> 64) & (2**16 - 1),
         waiting=(state >> 32) & (2**32 - 1),
+        found=(state >> 80) & (2**16 - 1),
         credit=(state >> 8) & 255,
         owed=(state >> 16) & (2**16 - 1),
         wide=state & 16 != 0,
@@ -565,6 +595,13 @@ def next(max_steps: uint256) -> IRanking.Pick:
         aside=state & 2 != 0,
     )
     search: Search = self._search()
+    if state & AGAIN != 0 and at.handed != NOBODY:
+        again: Candidate = self._weigh(search, at.handed)
+        if again.tie != 0:
+            self._push_hand(again, at.hand, at.found)
+            at.hand = unsafe_add(at.hand, 1)
+            at.found = unsafe_add(at.found, 1)
+            at.opened = unsafe_add(at.opened, 1)
     listed: uint256 = self._apart_count[search.side]
     apart: uint256 = self._outside(search.side, at.wide, listed)
     # The unopened with the highest bound; it may wait aside, above all in the heap.
@@ -573,15 +610,17 @@ def next(max_steps: uint256) -> IRanking.Pick:
         top = self._aside
     elif at.waiting != 0:
         top = self._waiting[0]
-    # The bucket at work.
+    # The bucket at work, and its key plus 1.
     last: uint256 = 0
+    bucket: uint256 = 0
     if at.account != NOBODY:
         last = self._last
+        bucket = unsafe_add(self._bucket(search.side, last), 1)
     # The best in hand; above all in the heap as long as it is fresh.
     best: Candidate = empty(Candidate)
     is_fresh: bool = False
     if at.hand != 0:
-        best = self._hand[0]
+        best = self._found[self._hand[0] & PLACE]
     steps: uint256 = at.owed
     at.owed = 0
     skips: uint256 = 0
@@ -612,11 +651,12 @@ def next(max_steps: uint256) -> IRanking.Pick:
                         now: Candidate = self._weigh(search, winner)
                         if now.tie == 0 or self._precedes(best, now):
                             if now.tie != 0:
-                                self._push_hand(now, at.hand)
+                                self._push_hand(now, at.hand, at.found)
                                 at.hand = unsafe_add(at.hand, 1)
+                                at.found = unsafe_add(at.found, 1)
                             best = empty(Candidate)
                             if at.hand != 0:
-                                best = self._hand[0]
+                                best = self._found[self._hand[0] & PLACE]
                             continue
                         best = now
                 exact: bool = proof == 2 and (at.wide or apart == listed)
@@ -645,20 +685,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     account=0, size=0, score=0, pnl=0, exact=True, steps=steps, more=False
                 )
             # Nothing is unopened, but someone was left out: once more from the beginning.
-            at = State(
-                opened=at.opened,
-                handed=at.handed,
-                account=NOBODY,
-                place=0,
-                hand=0,
-                waiting=self._restart(search, at.wide),
-                credit=at.credit,
-                owed=0,
-                wide=at.wide,
-                left=False,
-                resumed=False,
-                aside=False,
-            )
+            at = self._begun(search, at, at.wide)
             top = self._waiting[0] if at.waiting != 0 else 0
             best = empty(Candidate)
             is_fresh = False
@@ -683,20 +710,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 who = self._apart[search.side][at.place]
             at.place = unsafe_add(at.place, 1)
         elif at.account == NOBODY and skips == MAX_SKIPS:
-            at = State(
-                opened=at.opened,
-                handed=at.handed,
-                account=NOBODY,
-                place=0,
-                hand=0,
-                waiting=self._restart(search, True),
-                credit=at.credit,
-                owed=0,
-                wide=True,
-                left=False,
-                resumed=False,
-                aside=False,
-            )
+            at = self._begun(search, at, True)
             apart = self._outside(search.side, True, listed)
             top = 0
             best = empty(Candidate)
@@ -710,7 +724,9 @@ def next(max_steps: uint256) -> IRanking.Pick:
                 if is_new and is_bucket:
                     last = top | MORE
                     self._last = last
-                    at.account = self._buckets[self._bucket(search.side, top)] >> 64
+                    bucket = self._bucket(search.side, top)
+                    at.account = self._first_in(bucket)
+                    bucket = unsafe_add(bucket, 1)
                 else:
                     skips = unsafe_add(skips, 1)
                     if is_new:
@@ -729,13 +745,12 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     at.credit = LOOKS
                 at.credit = unsafe_sub(at.credit, 1)
                 node: uint256 = self._nodes[at.account]
-                bucket: uint256 = unsafe_add(self._bucket(search.side, last), 1)
                 if self._bucket_in(node) == bucket:
                     who = at.account
                     at.account = self._after(node)
                 else:
                     # It has left since. Its place in the list went with it: from the front again.
-                    at.account = self._buckets[unsafe_sub(bucket, 1)] >> 64
+                    at.account = self._first_in(unsafe_sub(bucket, 1))
         if who != NOBODY:
             one: Candidate = self._weigh(search, who)
             if one.tie != 0:
@@ -748,7 +763,8 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     if not is_fresh:
                         is_fresh = True
                         continue
-                rank: uint256 = self._push_hand(one, at.hand)
+                rank: uint256 = self._push_hand(one, at.hand, at.found)
+                at.found = unsafe_add(at.found, 1)
                 # Who climbs past most of those in hand costs as much as another look.
                 if rank < at.hand >> 3:
                     if at.credit == 0:
@@ -757,7 +773,7 @@ def next(max_steps: uint256) -> IRanking.Pick:
                     at.credit = unsafe_sub(at.credit, 1)
                 at.hand = unsafe_add(at.hand, 1)
     if is_fresh:
-        self._push_hand(best, at.hand)
+        self._push_hand(best, at.hand, at.found)
         at.hand = unsafe_add(at.hand, 1)
     self._save(search, at)
     return IRanking.Pick(
@@ -802,19 +818,6 @@ def _proof(best: Candidate, bound: uint256, some_left: bool) -> uint256:
 
 
 @internal
-def _open(search: Search, account: uint256, count: uint256) -> uint256:
-    """
-    @notice Weighs an account and takes it in hand, if it is eligible.
-    @return How many are in hand now.
-    """
-    candidate: Candidate = self._weigh(search, account)
-    if candidate.tie == 0:
-        return count
-    self._push_hand(candidate, count)
-    return unsafe_add(count, 1)
-
-
-@internal
 def _advance(
     prices: rank_grid.Prices,
     side: uint256,
@@ -850,12 +853,14 @@ def _advance(
             rest = self._cell_bound(prices, low, high, cell, bands)
         # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
         ticks: uint256 = self._ticks[(side << 17) | place]
+        if ticks & ALONE != 0:
+            ticks = 1 << ((ticks >> 64) & 127)
         if prices.limit < high if prices.is_long else prices.limit > low:
             below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
             if not prices.is_long:
                 ticks = (ticks >> below) << below
-            elif below < 256:
-                ticks &= (1 << below) - 1
+            else:
+                ticks &= ~(max_value(uint256) << below)
         other = self._best_bucket(prices, low, place, ticks)
     if is_aside:
         other = rest
@@ -1008,7 +1013,11 @@ def _resume():
             for i: uint256 in range(count, bound=KEPT):
                 account: uint256 = (self._saved[5 + (i >> 2)] >> ((i & 3) << 6)) & ID
                 owed += 1 if self._bucket_in(self._nodes[account]) != 0 else 16
-                at.hand = self._open(search, account, at.hand)
+                kept: Candidate = self._weigh(search, account)
+                if kept.tie != 0:
+                    self._push_hand(kept, at.hand, at.hand)
+                    at.hand = unsafe_add(at.hand, 1)
+            at.found = at.hand
             at.owed = owed >> 3
     self._state = self._pack(at)
 
@@ -1027,17 +1036,18 @@ def _price_in(query: uint256) -> int256:
     index: int256 = 0
     mark, is_fresh, index = staticcall oracle.read((query >> 88) & 255)
     # p' is rounded against the winner: down for a long, up for a short.
-    exact: int256 = price * 2**24 * SCALE - index * 2**24
-    shifted: int256 = exact // SCALE
+    # Below 2^24 and 2^71.
+    exact: int256 = unsafe_sub(unsafe_mul(price, SCALE), index) << 24
+    shifted: int256 = unsafe_div(exact, SCALE)
     if is_long:
-        if shifted * SCALE > exact:
-            shifted -= 1
-    elif shifted * SCALE < exact:
-        shifted += 1
+        if unsafe_mul(shifted, SCALE) > exact:
+            shifted = unsafe_sub(shifted, 1)
+    elif unsafe_mul(shifted, SCALE) < exact:
+        shifted = unsafe_add(shifted, 1)
     inflows: bool = staticcall clearinghouse.inflow_epoch() >= query & (2**63 - 1)
     self._index = index
     self._packed = (
-        (convert(shifted + 2**71, uint256) << 110)
+        (convert(unsafe_add(shifted, 2**71), uint256) << 110)
         | (((query >> 87) & 511) << 101)
         | (convert(inflows, uint256) << 100)
         | (self.formula[convert(query >> 96, address)] << 98)
@@ -1071,10 +1081,25 @@ def _limit_of(is_long: bool, numerator: uint256, denominator: uint256) -> uint25
     @notice The close price in 1/256 ticks, rounded outward: nobody in profit there is left out. At
             most 2^32, which no entry reaches.
     """
-    limit: uint256 = numerator * 256 // denominator
-    if is_long and limit * denominator != numerator * 256:
-        limit += 1
+    # A numerator has 96 bits, and lots are not 0.
+    limit: uint256 = unsafe_div(numerator << 8, denominator)
+    if is_long and unsafe_mul(limit, denominator) != numerator << 8:
+        limit = unsafe_add(limit, 1)
     return min(limit, rank_grid.MAX_ENTRY)
+
+
+@internal
+def _begun(search: Search, before: State, is_wide: bool) -> State:
+    """
+    @notice A search from the beginning, after one that came as far as `before`.
+    """
+    at: State = empty(State)
+    at.opened = before.opened
+    at.handed = before.handed
+    at.credit = before.credit
+    at.wide = is_wide
+    at.waiting = self._restart(search, is_wide)
+    return at
 
 
 @internal
@@ -1127,7 +1152,7 @@ def _save(search: Search, at: State):
     for _: uint256 in range(KEPT):
         if in_hand == 0:
             break
-        account: uint256 = ID - (self._hand[0].tie & ID)
+        account: uint256 = ID - (self._found[self._hand[0] & PLACE].tie & ID)
         if self._bucket_in(self._nodes[account]) == 0:
             if apart == KEPT_APART:
                 break
@@ -1141,7 +1166,7 @@ def _save(search: Search, at: State):
     if word != 0:
         self._saved[5 + (count >> 2)] = word
     if in_hand != 0:
-        dropped: Candidate = self._hand[0]
+        dropped: Candidate = self._found[self._hand[0] & PLACE]
         if left_out.tie == 0 or self._precedes(dropped, left_out):
             left_out = dropped
     passed: uint256 = self._passed if at.resumed else max_value(uint256)
@@ -1173,6 +1198,7 @@ def _pack(at: State) -> uint256:
         | (at.account << 128)
         | (at.place << 96)
         | (at.hand << 64)
+        | (at.found << 80)
         | (at.waiting << 32)
         | (at.owed << 16)
         | (at.credit << 8)
@@ -1182,25 +1208,6 @@ def _pack(at: State) -> uint256:
         | (convert(at.aside, uint256) << 1)
         | 1
     )
-
-
-@pure
-@internal
-def _unpacked(state: uint256) -> State:
-    at: State = empty(State)
-    at.opened = state >> 224
-    at.handed = (state >> 176) & (2**48 - 1)
-    at.account = (state >> 128) & (2**48 - 1)
-    at.place = (state >> 96) & (2**32 - 1)
-    at.hand = (state >> 64) & (2**32 - 1)
-    at.waiting = (state >> 32) & (2**32 - 1)
-    at.owed = (state >> 16) & (2**16 - 1)
-    at.credit = (state >> 8) & 255
-    at.wide = state & 16 != 0
-    at.left = state & 8 != 0
-    at.resumed = state & 4 != 0
-    at.aside = state & 2 != 0
-    return at
 
 
 @view
@@ -1291,7 +1298,9 @@ def _known_score(
 @internal
 def _require_deleverager():
     if self._asker != msg.sender:
-        assert msg.sender == staticcall clearinghouse.deleverager(), "ranking: deleverager only"
+        checks.require(
+            msg.sender == staticcall clearinghouse.deleverager(), "ranking: deleverager only"
+        )
         self._asker = msg.sender
 
 
@@ -1310,21 +1319,28 @@ def _precedes(one: Candidate, other: Candidate) -> bool:
 
 
 @internal
-def _push_hand(candidate: Candidate, count: uint256) -> uint256:
+def _push_hand(candidate: Candidate, count: uint256, number: uint256) -> uint256:
     """
+    @param count How many are in hand.
+    @param number Where it is noted: how many have been taken in hand before.
     @return How far it climbed: its place in the heap.
     """
+    self._found[number] = candidate
+    key: uint256 = (min(candidate.score, rank_grid.INFINITE) << 64) | number
     place: uint256 = count
     for _: uint256 in range(64):
         if place == 0:
             break
         parent: uint256 = unsafe_sub(place, 1) >> 1
-        above: Candidate = self._hand[parent]
-        if not self._precedes(candidate, above):
+        above: uint256 = self._hand[parent]
+        if (key ^ above) >> 64 == 0:
+            if not self._precedes(candidate, self._found[above & PLACE]):
+                break
+        elif key < above:
             break
         self._hand[place] = above
         place = parent
-    self._hand[place] = candidate
+    self._hand[place] = key
     return place
 
 
@@ -1337,25 +1353,36 @@ def _pop_hand(before: uint256) -> uint256:
     count: uint256 = unsafe_sub(before, 1)
     if count == 0:
         return 0
-    candidate: Candidate = self._hand[count]
+    key: uint256 = self._hand[count]
     place: uint256 = 0
     for _: uint256 in range(64):
         child: uint256 = unsafe_add(place << 1, 1)
         if child >= count:
             break
-        better: Candidate = self._hand[child]
+        better: uint256 = self._hand[child]
         right: uint256 = unsafe_add(child, 1)
         if right < count:
-            other: Candidate = self._hand[right]
-            if self._precedes(other, better):
+            other: uint256 = self._hand[right]
+            if self._above(other, better):
                 better = other
                 child = right
-        if not self._precedes(better, candidate):
+        if self._above(key, better):
             break
         self._hand[place] = better
         place = child
-    self._hand[place] = candidate
+    self._hand[place] = key
     return count
+
+
+@view
+@internal
+def _above(one: uint256, other: uint256) -> bool:
+    """
+    @notice Whether one of those in hand precedes another.
+    """
+    if (one ^ other) >> 64 == 0:
+        return self._precedes(self._found[one & PLACE], self._found[other & PLACE])
+    return one > other
 
 
 @internal
@@ -1422,7 +1449,7 @@ def is_complete(market: uint256, is_long: bool) -> bool:
     @notice Whether a search of this side leaves nobody out: accounts of one market are always
             filed, and those apart are looked at one by one, 10,000 of them at most.
     """
-    return self._apart_count[2 * market + (1 if is_long else 0)] <= MAX_APART
+    return self._apart_count[(market << 1) | convert(is_long, uint256)] <= MAX_APART
 
 
 @view
@@ -1440,7 +1467,7 @@ def apart_count(market: uint256, is_long: bool) -> uint256:
     """
     @notice Accounts of a side that are looked at one by one in every search.
     """
-    return self._apart_count[2 * market + (1 if is_long else 0)]
+    return self._apart_count[(market << 1) | convert(is_long, uint256)]
 
 
 @view

@@ -12,10 +12,13 @@
             p'       mark less the funding index: equity per lot = m * E + s * (p' - E), s = +1 for
                      a long and -1 for a short
             cell     the first four bits of E (240 of them), and above these 8 bits 1 unless m is
-                     negative: so both signs have 256 bands of their own
-            band     m from below: 15 by doubling and 128 equal ones of negative m, 256 of others, by
-                     the first six bits of m
-            bucket   a cell's share of up to 256 ticks of E, within a band; finer where m is small
+                     negative: so both signs have bands of their own
+            band     m from below: 15 by doubling and 128 equal ones of negative m; of others 128
+                     equal ones up to 1/16, then 16 for each doubling
+            bucket   a cell's share of up to 128 ticks of E, within a band; finer where m is small
+
+        The equal bands are where most winners are: of many holders with the same leverage those with
+        a score next to the best one differ in m by less than a hundredth.
 
         Both are read off the leading bits of a number, so a bucket's edges are exact integers: E in
         1/256 ticks, m in 1/65536.
@@ -54,10 +57,13 @@ UNSIGNED_SCALE: constant(uint256) = 10**9
 ONE_16: constant(uint256) = 10**18 << 16
 # Bands of negative m: 15 by doubling from 1 on, 128 equal ones below 1.
 NEGATIVE: constant(uint256) = 143
-# Least m, -2^15, in 1/65536; the top band's, 63/32, in 1/2048.
+# Least m, -2^15, in 1/65536; the top band's, 31/16, in 1/2048.
 MAX_DEBT: constant(int256) = 2**31
 UNSIGNED_DEBT: constant(uint256) = 2**31
-TOP: constant(uint256) = 63 << 6
+TOP: constant(uint256) = 31 << 7
+# Bands of m below 1/16, each 1/2048; above there are 16 for each doubling.
+EQUAL: constant(uint256) = 128
+LAST: constant(uint256) = EQUAL + 5 * 16 - 1
 # In a cell: m is not negative.
 POSITIVE: constant(uint256) = 1 << 8
 MAX_ENTRY: constant(uint256) = 2**32
@@ -130,15 +136,15 @@ def place_of(bucket: uint256) -> uint256:
     width -= min(self._fineness(cell, band), width)
     low += ((bucket - 1) & 255) << width
     # Below zero bands of 1/128, and below -1 as wide as they are far from zero; above, steps of
-    # 1/2048, and from 1/32 on as wide as the first six bits leave room for.
+    # 1/2048, and from 1/16 on as wide as the first five bits leave room for.
     breadth: uint256 = 9
     if cell < POSITIVE:
         if band < 15:
             breadth = 30 - band
-    elif band < 64:
+    elif band < EQUAL:
         breadth = 5
     else:
-        breadth = (band >> 5) + 4 if band < 255 else UNBOUNDED
+        breadth = band >> 4 if band < LAST else UNBOUNDED
     least: uint256 = convert(self.margin_of(cell, band) + MAX_DEBT, uint256)
     return (bucket << 77) | (low << 45) | (width << 40) | (least << 8) | breadth
 
@@ -205,10 +211,11 @@ def _band(margin: int256) -> uint256:
         # (2^16, 2^17] is band 14, and so on down to 0.
         return unsafe_sub(30, bits.highest(debt))
     amount: uint256 = min(convert(margin, uint256) >> 5, TOP)
-    if amount < 64:
+    if amount < EQUAL:
         return amount
-    shift_: uint256 = unsafe_sub(bits.highest(amount), 5)
-    return unsafe_add(shift_ << 5, amount >> shift_)
+    shift_: uint256 = unsafe_sub(bits.highest(amount), 4)
+    # The first one is 3, and the first five bits begin at 16.
+    return unsafe_add(unsafe_add(shift_ << 4, amount >> shift_), EQUAL - 64)
 
 
 @pure
@@ -219,9 +226,9 @@ def margin_of(cell: uint256, band: uint256) -> int256:
     @dev A band is below 256, so nothing here leaves 32 bits.
     """
     if cell >= POSITIVE:
-        if band < 64:
+        if band < EQUAL:
             return convert(band << 5, int256)
-        return convert(((band & 31) | 32) << unsafe_add(band >> 5, 4), int256)
+        return convert(((band & 15) | 16) << (band >> 4), int256)
     if band < 15:
         return unsafe_sub(0, convert(1 << unsafe_sub(31, band), int256))
     return unsafe_mul(unsafe_sub(convert(band, int256), convert(NEGATIVE, int256)), 512)
@@ -232,12 +239,13 @@ def margin_of(cell: uint256, band: uint256) -> int256:
 def _fineness(cell: uint256, band: uint256) -> uint256:
     """
     @notice Bits of E below the cell's: one for each halving of m from 2 on, so that the error of E
-            is in proportion to m; at most 8.
+            is in proportion to m; at most 7.
     """
     if cell < POSITIVE:
         return 5
-    # Band 32 j + r holds numbers whose highest bit is j + 4 (0 < j < 8); m = 1 has bit 11.
-    return unsafe_sub(8, band >> 5)
+    if band < EQUAL:
+        return 7
+    return unsafe_sub(14, band >> 4)
 
 
 @pure
@@ -366,10 +374,12 @@ def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> 
         # A score may be rounded up to 1, but not below it.
         if a >= mark:
             return 1
-        bound: uint256 = self._gain(mark, unsafe_sub(mark, a), at_a)
+        # As `_gain`: this is the way of most words that a search reads.
+        scale: uint256 = unsafe_mul(mark, ONE_16)
+        bound: uint256 = unsafe_div(unsafe_mul(scale, unsafe_sub(mark, a)), at_a)
         if b < mark:
-            bound = max(bound, self._gain(mark, unsafe_sub(mark, b), at_b))
-        return min(bound, INFINITE)
+            bound = max(bound, unsafe_div(unsafe_mul(scale, unsafe_sub(mark, b)), at_b))
+        return min(unsafe_add(bound, 1), INFINITE)
     if margin <= -65_536:
         return INFINITE
     # e = c E - p', c = 1 + m; it rises with E.
