@@ -25,8 +25,7 @@ import pytest
 from eth_utils.crypto import keccak
 
 from breakwater import artifacts, contract
-from breakwater.bulk import LAST, USDC, Crowd, Row, events_as_victims
-from breakwater.contract import Contract
+from breakwater.bulk import USDC, Crowd, Row, events_as_victims
 from breakwater.engine.revm import RevmEngine
 from breakwater.model import ranking
 
@@ -389,7 +388,7 @@ def test_a_word_that_changes_in_the_middle_of_a_round(seed: int) -> None:
     words = words_of(crowd, accounts)
     alone = {word for word in words if words.count(word) == 1}
     assert alone and len(set(words)) < len(words)
-    seen = {}
+    seen: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
     for name, steps in (
         ("scan", itertools.repeat(200)),
         ("index", itertools.repeat(200)),
@@ -449,7 +448,7 @@ def test_who_is_below_zero_is_infinite_and_goes_by_profit(is_long: bool) -> None
     crowd = crowd_of(is_long)
     rows = []
     for i in range(40):
-        # With what it lost, and less or more: an equity of zero, one unit below it, far above it ...
+        # With what it lost, less or more: an equity of zero, one unit below it, far above it.
         size, entry = draw.choice([100, 100, 200, 300]), PRICE + 100 * (i % 3)
         lost = size * (entry - PRICE // 2 if is_long else PRICE * 3 // 2 - entry)
         cash = lost + draw.choice([-(10**6), -1, 0, 0, 1, 10**7])
@@ -469,8 +468,8 @@ def test_who_is_below_zero_is_infinite_and_goes_by_profit(is_long: bool) -> None
 
 @pytest.mark.parametrize("shift", [0, 104, 160, 184, 192, 216])
 def test_scores_of_any_size_are_compared_in_full(shift: int) -> None:
-    """A rule of somebody else's: equity times a power of two, up to the largest number there is. Those
-    that do not fit in 192 bits are equal in the heap, and are not."""
+    """Somebody else's rule: equity times a power of two, up to the largest number there is. Those
+    that do not fit in 192 bits are equal in the heap at first sight."""
     crowd = crowd_of(False)
     draw = random.Random(shift)
     # calldata: a selector, then is_long, notional, entry_notional, pnl, equity ...
