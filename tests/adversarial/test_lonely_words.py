@@ -368,23 +368,7 @@ def test_a_word_that_changes_in_the_middle_of_a_round(seed: int) -> None:
     venue.insure(10**6 * USDC)
     crowd.configure("index", score, 0)
     keeper = engine.actor("keeper")
-    sizes = [draw.choice([150, 333, 700, 1_200, 2_600]) for _ in range(7)]
-    bankrupts = crowd.trade(
-        Row(0, X, not is_long, size, PRICE, size * PRICE // 50) for size in sizes
-    )
-    crowd.set_mark(PRICE * (107 if is_long else 93) // 100, PRICE)
-    for account in bankrupts:
-        tx = venue.liquidator.send("liquidate", account, 200, sender=keeper)
-        assert not tx.all("Deleveraged") and not venue.deleverager.call("is_busy")
-    # In a few words of wide bands: with half of its lots one has about twice the margin.
-    margins = [draw.randint(80, 300) for _ in range(3)]
-    rows = []
-    for _ in range(14):
-        size, entry = draw.choice([100, 500, 1_000]), PRICE + draw.choice([0, 600, 30_000, 140_000])
-        margin = draw.choice(margins) * draw.choice([1, 2, 3]) + draw.randint(0, 5)
-        rows.append(Row(0, X, is_long, size, entry, size * entry * margin // 1_000))
-    accounts = crowd.trade(rows)
-    crowd.set_mark(PRICE * (113 if is_long else 87) // 100, PRICE)
+    accounts = populate(crowd, draw, is_long, [70, 150, 333, 700, 1_200], 28)
     words = words_of(crowd, accounts)
     alone = {word for word in words if words.count(word) == 1}
     assert alone and len(set(words)) < len(words)
@@ -415,6 +399,69 @@ def test_a_word_that_changes_in_the_middle_of_a_round(seed: int) -> None:
     assert all(other == first for other in others), f"ORDER: {seen}"
     # Somebody was closed in part.
     assert len({winner for winner, _, _ in first}) < len(first)
+
+
+@pytest.mark.parametrize("most", [0, 2])
+@pytest.mark.parametrize("seed", range(30) if LONG else range(4))
+def test_what_is_exact_is_first_where_the_slack_counts(seed: int, most: int) -> None:
+    """With hardly anyone opened before the slack counts, winners are closed while words are half
+    opened, and what is left of them joins whoever waits there. Each receipt has the score that its
+    winner really had, within the slack of the best; and where it says exact, nobody preceded it."""
+    draw = random.Random(seed)
+    is_long = seed % 2 == 0
+    score = SCORES[seed // 2 % 2]
+    crowd = crowd_of(is_long)
+    deleverager = crowd.venue.deleverager
+    crowd.index.send("set_limits", most, 10**18, sender=crowd.venue.owner)
+    crowd.venue.insure(10**6 * USDC)
+    crowd.configure("index", score, 0)
+    keeper = crowd.engine.actor("keeper")
+    accounts = populate(crowd, draw, is_long, [70, 150, 333, 700], 14)
+    assert accounts
+    exact: list[bool] = []
+    call: tuple[Any, ...] = ("retry", X, not is_long, 1)
+    for _ in range(400):
+        holders = crowd.holders(X, is_long)
+        fills = deleverager.send(*call, sender=keeper).all("Deleveraged")
+        for fill in fills[:1]:
+            size, worth = fill.lot_size + fill.size, abs(fill.lot_worth) + fill.quote
+            price = Fraction(worth, size)
+            demand = ranking.Demand(not is_long, size, price, fill.mark, worth)
+            order = ranking.order(holders, demand, score)
+            assert fill.score == next(s for h, s, _ in order if h.account == fill.winner), "STALE"
+            assert fill.score * 2 >= order[0][1], "SLACK"
+            assert not fill.exact or fill.winner == order[0][0].account, "ORDER"
+            exact.append(fill.exact)
+        if not deleverager.call("is_busy"):
+            break
+        call = ("advance", 1)
+    else:
+        pytest.fail("STUCK")
+    assert len(exact) > 8 and not all(exact)
+
+
+def populate(
+    crowd: Crowd, draw: random.Random, is_long: bool, lots: list[int], count: int
+) -> list[int]:
+    """Lots of bankrupts that wait in their estate, and then winners, in a few words of wide bands:
+    with half of its lots one has about twice the margin."""
+    keeper = crowd.engine.actor("keeper")
+    bankrupts = crowd.trade(
+        Row(0, X, not is_long, size, PRICE, size * PRICE // 50) for size in draw.choices(lots, k=12)
+    )
+    crowd.set_mark(PRICE * (107 if is_long else 93) // 100, PRICE)
+    for account in bankrupts:
+        tx = crowd.venue.liquidator.send("liquidate", account, 200, sender=keeper)
+        assert not tx.all("Deleveraged") and not crowd.venue.deleverager.call("is_busy")
+    margins = [draw.randint(80, 300) for _ in range(3)]
+    rows = []
+    for _ in range(count):
+        size, entry = draw.choice([100, 500, 1_000]), PRICE + draw.choice([0, 600, 30_000, 140_000])
+        margin = draw.choice(margins) * draw.choice([1, 2, 3]) + draw.randint(0, 5)
+        rows.append(Row(0, X, is_long, size, entry, size * entry * margin // 1_000))
+    accounts = crowd.trade(rows)
+    crowd.set_mark(PRICE * (113 if is_long else 87) // 100, PRICE)
+    return accounts
 
 
 # --- Equal scores --------------------------------------------------------------------------------
