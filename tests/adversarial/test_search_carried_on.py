@@ -84,6 +84,29 @@ def test_an_own_winner_is_ranked_by_what_is_left_of_it(engine: str, steps: int) 
 
 
 @ENGINES
+@pytest.mark.parametrize("steps", [1, 2, 200])
+def test_who_is_left_of_a_lot_waits_behind_those_found_after_it(engine: str, steps: int) -> None:
+    """Three lots of one round. The first one ends in the middle of "half", which stands behind the
+    three of the second lot then; only there are these looked at. The third lot takes what is left
+    of "half"."""
+    bench = lots_waiting(engine, {"first lot": 3, "second lot": 3, "third lot": 3})
+    for name, cash, size in (
+        ("top", "6", 200), ("half", "15", 200), ("a", "10", 100), ("b", "10.01", 100),
+        ("c", "10.02", 100),
+    ):  # fmt: skip
+        bench.account(name, cash)
+        bench.trade(name, 0, -size, bench.ticks(0, "97"))
+    bench.mark({0: "90"})
+    ids = bench.ids
+    txs = [bench.retry(0, True, steps), *bench.finish(steps)]
+    assert closed(*txs) == [
+        (ids["top"], 200, 1), (ids["half"], 100, 2),
+        (ids["a"], 100, 1), (ids["b"], 100, 2), (ids["c"], 100, 3),
+        (ids["half"], 100, 1),
+    ]  # fmt: skip
+
+
+@ENGINES
 def test_what_a_pause_moves_of_who_trades_elsewhere_too(engine: str) -> None:
     """The first in the queue is long another market as well, for 40 times its equity. It may do
     nothing while the round is open; but an epoch that moves the other mark by 1% (the default
