@@ -66,6 +66,7 @@ MAX_TURNS: constant(uint256) = 8_192
 MAX_SKIPS: constant(uint256) = 400
 # Far more than the steps of one transaction can put into a heap.
 MAX_IN_HEAP: constant(uint256) = 2**16
+# In a key of the heap of who is in hand.
 PLACE: constant(uint256) = MAX_IN_HEAP - 1
 # In the header: every holder is opened.
 WIDE: constant(uint256) = 2**95
@@ -76,8 +77,10 @@ SCALE: constant(int256) = 10**9
 ID: constant(uint256) = 2**64 - 1
 NOBODY: constant(uint256) = 0
 MAX_ACCOUNTS: constant(uint256) = 2**48
-# In a word of ticks.
+# In a word of ticks; its last tick, and where that of an account alone stands.
 ALONE: constant(uint256) = 2**255
+TICK: constant(uint256) = 127
+TICK_AT: constant(uint256) = 64
 # In a node.
 NODE_ID: constant(uint256) = 2**48 - 1
 PREVIOUS_AT: constant(uint256) = 48
@@ -392,7 +395,7 @@ def _link(account: uint256, bucket: uint256, place: uint256):
     word: uint256 = self._ticks[key >> 8]
     if word == 0:
         self._nodes[account] = place << PLACE_AT
-        self._ticks[key >> 8] = ALONE | ((key & 127) << 64) | account
+        self._ticks[key >> 8] = ALONE | ((key & TICK) << TICK_AT) | account
         key >>= 8
         word = self._bands[key >> 8]
         self._bands[key >> 8] = word | (1 << (key & 255))
@@ -402,7 +405,7 @@ def _link(account: uint256, bucket: uint256, place: uint256):
         return
     if word & ALONE != 0:
         other: uint256 = word & ID
-        tick: uint256 = (word >> 64) & 127
+        tick: uint256 = (word >> TICK_AT) & TICK
         self._buckets[(key & ~convert(255, uint256)) | tick] = (other << 64) | other
         word = 1 << tick
     list: uint256 = self._buckets[key]
@@ -466,7 +469,7 @@ def _first_in(bucket: uint256) -> uint256:
     word: uint256 = self._ticks[bucket >> 8]
     if word & ALONE == 0:
         return self._buckets[bucket] >> 64
-    return word & ID if (word >> 64) & 127 == bucket & 127 else NOBODY
+    return word & ID if (word >> TICK_AT) & TICK == bucket & TICK else NOBODY
 
 
 @internal
@@ -854,7 +857,7 @@ def _advance(
         # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
         ticks: uint256 = self._ticks[(side << 17) | place]
         if ticks & ALONE != 0:
-            ticks = 1 << ((ticks >> 64) & 127)
+            ticks = 1 << ((ticks >> TICK_AT) & TICK)
         if prices.limit < high if prices.is_long else prices.limit > low:
             below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
             if not prices.is_long:
@@ -1035,8 +1038,8 @@ def _price_in(query: uint256) -> int256:
     is_fresh: bool = False
     index: int256 = 0
     mark, is_fresh, index = staticcall oracle.read((query >> 88) & 255)
-    # p' is rounded against the winner: down for a long, up for a short.
-    # Below 2^24 and 2^71.
+    # p' is rounded against the winner: down for a long, up for a short. A price is below 2^24, an
+    # index below 2^71: nothing here comes near the range.
     exact: int256 = unsafe_sub(unsafe_mul(price, SCALE), index) << 24
     shifted: int256 = unsafe_div(exact, SCALE)
     if is_long:

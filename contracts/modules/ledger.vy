@@ -276,7 +276,7 @@ def _apply(
     if after > 0:
         changed = unsafe_add(changed, convert(convert(after, bytes32), uint256))
     # Of who is closed nothing is left but its limit on leverage: no number that could be out of range.
-    held: uint256 = position.leverage << 208
+    held: uint256 = position.leverage << position_codec.LEVERAGE_AT
     if after != 0:
         held = position_codec.pack(position)
     self._positions[account][market] = held

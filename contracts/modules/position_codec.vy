@@ -10,6 +10,8 @@
         funding index moves by less than 2^50 an hour and by 2^40 in a bad one, so 72 bits last for
         centuries.
 """
+# A position that is closed keeps nothing but what stands from here on.
+LEVERAGE_AT: constant(uint256) = 208
 
 
 struct Packed:
@@ -37,7 +39,7 @@ def pack(position: Packed) -> uint256:
         ((convert(convert(position.size, bytes32), uint256) << 200) >> 200)
         | ((convert(convert(position.quote, bytes32), uint256) << 176) >> 120)
         | ((convert(convert(position.index, bytes32), uint256) << 184) >> 48)
-        | (position.leverage << 208)
+        | (position.leverage << LEVERAGE_AT)
         | (position.holder << 216)
     )
 
@@ -59,6 +61,6 @@ def unpack(word: uint256) -> Packed:
         size=convert(convert(word << 200, bytes32), int256) >> 200,
         quote=convert(convert(word << 120, bytes32), int256) >> 176,
         index=convert(convert(word << 48, bytes32), int256) >> 184,
-        leverage=(word >> 208) & 255,
+        leverage=(word >> LEVERAGE_AT) & 255,
         holder=word >> 216,
     )

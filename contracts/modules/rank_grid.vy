@@ -239,7 +239,7 @@ def margin_of(cell: uint256, band: uint256) -> int256:
 def _fineness(cell: uint256, band: uint256) -> uint256:
     """
     @notice Bits of E below the cell's: one for each halving of m from 2 on, so that the error of E
-            is in proportion to m; at most 7.
+            is in proportion to m; at most 7, as a word of the index has 128 ticks and a flag.
     """
     if cell < POSITIVE:
         return 5

@@ -28,6 +28,7 @@ from breakwater import artifacts, contract
 from breakwater.bulk import USDC, Crowd, Row, events_as_victims
 from breakwater.engine.revm import RevmEngine
 from breakwater.model import ranking
+from tests.unit.ranking.test_filing import packed
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
 SCALE = 10**9
@@ -121,10 +122,6 @@ def bits(word: int) -> list[int]:
     return [i for i in range(word.bit_length()) if word >> i & 1]
 
 
-def packed(size: int, quote: int, index: int) -> int:
-    return size % 2**56 | quote % 2**80 << 56 | index % 2**72 << 136
-
-
 def place(draw: random.Random, is_long: bool) -> tuple[int, int, int, int]:
     """A position in one of few words: the same cells and bands over and over, at their edges."""
     lots = 256 * draw.choice([1, 3, 1_000])
@@ -178,7 +175,7 @@ def test_everybody_is_in_one_list_whoever_comes_and_leaves(seed: int) -> None:
         if active >> 7 & 1 and active != 1 << 7:
             market = 7
         filing.index.send(
-            "touch", account, active, market, packed(*leg[:3]), leg[3], sender=filing.house
+            "touch", account, active, market, packed(leg), leg[3], sender=filing.house
         )
         ours = 0
         if active and active & active - 1 == 0:
