@@ -81,6 +81,15 @@ MAX_TTL: constant(uint256) = 86_400
 # Micro-USDC: 100 USDC.
 MAX_MIN_DEFICIT: constant(uint256) = 10**8
 
+# In the word of an estate: one lot more; in that of the queue: its head.
+COUNTED: constant(uint256) = 2**192
+HEAD: constant(uint256) = 2**128
+# In the clock of a market: a number of it; its estates, of which either waits or has a round.
+CLOCK: constant(uint256) = 2**48 - 1
+EPOCH_AT: constant(uint256) = 48
+ESTATES_AT: constant(uint256) = 96
+QUEUED: constant(uint256) = 2**144 | 2**208
+
 
 struct Lot:
     bankrupt: uint256
@@ -309,24 +318,20 @@ _stored: Round
 _previews: transient(bool)
 _plan: transient(DynArray[IDeleverager.Fill, MAX_PLAN])
 
-# bankrupt 64 | size 64 | worth 128, signed.
-_lots: HashMap[uint256, HashMap[bool, HashMap[uint256, uint256]]]
-first_lot: public(HashMap[uint256, HashMap[bool, uint256]])
-lot_count: public(HashMap[uint256, HashMap[bool, uint256]])
+# By estate (market * 2 + (1 if long)) << 64 | index: bankrupt 64 | size 64 | worth 128, signed.
+_lots: HashMap[uint256, uint256]
+# By estate: how many lots it had 64 | the first one that is left 64 | sum of the worth of its lots, what
+# its cash and quote come to but for funding 128, signed.
+_estates: HashMap[uint256, uint256]
 
-# Sum of the worth of an estate's lots: what its cash and quote come to but for funding.
-_worth: HashMap[uint256, HashMap[bool, int256]]
-
-# Estates that wait for a round: market * 2 + (1 if long), first in, first out.
+# Estates that wait for a round, first in, first out: from the head 128 to before the tail 128.
 _queue: HashMap[uint256, uint256]
-_queue_head: uint256
-_queue_tail: uint256
-_is_queued: HashMap[uint256, HashMap[bool, bool]]
-# Of a market: when it was frozen, and from bit 64 on in which epoch; if it is not, when a retry may
-# freeze it again.
+_queue_ends: uint256
+# Of a market: when it was frozen, or if it is not, when a retry may freeze it again 48 | in which epoch
+# it was frozen; 0: it is not 48 | of its short estate, then of its long one: epoch in which it was
+# last worked through, as lots without takers wait for the next one 48 | whether it waits for a round or
+# has one 1.
 _clock: HashMap[uint256, uint256]
-# Epoch in which an estate was last worked through: lots without takers wait for the next one.
-_tried_in: HashMap[uint256, HashMap[bool, uint256]]
 
 
 @deploy
@@ -439,7 +444,7 @@ def add_lot(
             self._append(market, is_long, lot)
             self._end_lot(market, staticcall clearinghouse.estate(market, is_long), lot, equity)
             # Nor does a retry freeze the market for it in this epoch.
-            self._tried_in[market][is_long] = staticcall oracle.epoch()
+            self._clock[market] = self._tried(market, is_long)
             return
     self._append(market, is_long, lot)
     self._enqueue(market, is_long)
@@ -447,10 +452,11 @@ def add_lot(
 
 @internal
 def _append(market: uint256, is_long: bool, lot: Lot):
-    index: uint256 = self.lot_count[market][is_long]
-    self._lots[market][is_long][index] = self._pack(lot)
-    self.lot_count[market][is_long] = index + 1
-    self._worth[market][is_long] += lot.worth
+    side: uint256 = self._side(market, is_long)
+    estate: uint256 = self._estates[side]
+    self._keep(market, is_long, estate >> 192, lot)
+    self._estates[side] = unsafe_add(estate, COUNTED)
+    self._add_worth(market, is_long, lot.worth)
 
 
 @external
@@ -465,7 +471,7 @@ def retry(market: uint256, is_long: bool, max_steps: uint256) -> bool:
     self._require_idle(market, is_long)
     checks.require(max_steps != 0, "deleverager: no steps")
     checks.require(
-        self._tried_in[market][is_long] < staticcall oracle.epoch(), "deleverager: tried in this epoch"
+        self._tried_in(market, is_long) < staticcall oracle.epoch(), "deleverager: tried in this epoch"
     )
     checks.require(block.timestamp >= self._time_of(market), "deleverager: frozen too lately")
     self._enqueue(market, is_long)
@@ -518,9 +524,7 @@ def _advance(max_steps: uint256) -> bool:
         if self._round.lot == self._round.end:
             self._close_round()
             continue
-        lot: Lot = self._unpack(
-            self._lots[self._round.market][self._round.is_long][self._round.lot]
-        )
+        lot: Lot = self._lot(self._round.market, self._round.is_long, self._round.lot)
         if lot.size == 0:
             self._next_lot()
         elif self._round.stage == NETTING:
@@ -562,15 +566,22 @@ def _save():
 
 @internal
 def _enqueue(market: uint256, is_long: bool):
-    if self._is_queued[market][is_long]:
+    if self._is_queued(market, is_long):
         return
-    if not self._is_queued[market][not is_long]:
-        self._clock[market] = block.timestamp | (staticcall oracle.epoch() << 64)
+    clock: uint256 = self._clock[market]
+    if clock & QUEUED == 0:
+        clock = self._timed(clock, block.timestamp | (staticcall oracle.epoch() << EPOCH_AT))
         extcall clearinghouse.freeze(market, True)
         extcall oracle.pin(market, True)
-    self._is_queued[market][is_long] = True
-    self._queue[self._queue_tail] = 2 * market + (1 if is_long else 0)
-    self._queue_tail += 1
+    self._clock[market] = clock | self._queued_bit(is_long)
+    self._push_back(self._side(market, is_long))
+
+
+@internal
+def _push_back(estate: uint256):
+    ends: uint256 = self._queue_ends
+    self._queue[ends & (2**128 - 1)] = estate
+    self._queue_ends = unsafe_add(ends, 1)
 
 
 @internal
@@ -580,14 +591,16 @@ def _open_round() -> bool:
     @return False if there is none. A market that nobody prices goes to the end of the queue: it
             must not hold up the others.
     """
-    waiting: uint256 = self._queue_tail - self._queue_head
+    ends: uint256 = self._queue_ends
+    waiting: uint256 = (ends % HEAD) - ends // HEAD
     market: uint256 = 0
     is_long: bool = False
     found: bool = False
     for _: uint256 in range(waiting, bound=MAX_ESTATES):
-        if self._queue_head == self._queue_tail:
+        ends = self._queue_ends
+        head: uint256 = ends // HEAD
+        if head == ends % HEAD:
             break
-        head: uint256 = self._queue_head
         entry: uint256 = self._queue[head]
         market = entry // 2
         is_long = entry % 2 == 1
@@ -596,7 +609,7 @@ def _open_round() -> bool:
             continue
         # Given back to the chain, which pays for it.
         self._queue[head] = 0
-        self._queue_head = head + 1
+        self._queue_ends = unsafe_add(ends, HEAD)
         if not self._lots_left(market, is_long):
             # All of it was netted in the round of the other side.
             self._thaw(market, is_long)
@@ -604,16 +617,15 @@ def _open_round() -> bool:
         if staticcall oracle.is_fresh(market):
             found = True
             break
-        self._queue[self._queue_tail] = entry
-        self._queue_tail += 1
+        self._push_back(entry)
     if not found:
         return False
     if self._lots_left(market, not is_long):
         self._absorb(market, not is_long)
     needed: uint256 = self._absorb(market, is_long)
     self.round_count += 1
-    self._begin(market, is_long, self.round_count, self.first_lot[market][is_long])
-    self._round.end = self.lot_count[market][is_long]
+    self._begin(market, is_long, self.round_count, self._first(market, is_long))
+    self._round.end = self._count(market, is_long)
     self._round.needed = needed
     log RoundOpened(
         round=self._round.id,
@@ -660,33 +672,32 @@ def _thaw(market: uint256, is_long: bool):
     @notice One side of a market has no round any more; with the other one the market is free.
     """
     # The epoch in which it ends, not began: a long round must not be repeated at once.
-    self._tried_in[market][is_long] = staticcall oracle.epoch()
-    self._is_queued[market][is_long] = False
-    if not self._is_queued[market][not is_long]:
+    clock: uint256 = self._tried(market, is_long) & ~self._queued_bit(is_long)
+    if clock & QUEUED == 0:
         extcall oracle.pin(market, False)
         extcall clearinghouse.freeze(market, False)
-        self._clock[market] = 2 * block.timestamp - self._time_of(market)
+        clock = self._timed(clock, 2 * block.timestamp - (clock & CLOCK))
+    self._clock[market] = clock
 
 
 @view
 @internal
 def _is_expired(market: uint256) -> bool:
-    return (
-        self._is_queued[market][True] or self._is_queued[market][False]
-    ) and block.timestamp >= self._time_of(market) + self.round_ttl
+    clock: uint256 = self._clock[market]
+    return clock & QUEUED != 0 and block.timestamp >= (clock & CLOCK) + self.round_ttl
 
 
 @view
 @internal
 def _epoch_of(market: uint256) -> uint256:
-    frozen_in: uint256 = self._clock[market] >> 64
+    frozen_in: uint256 = (self._clock[market] >> EPOCH_AT) & CLOCK
     return frozen_in if frozen_in != 0 else staticcall oracle.epoch()
 
 
 @view
 @internal
 def _time_of(market: uint256) -> uint256:
-    return self._clock[market] & (2**64 - 1)
+    return self._clock[market] & CLOCK
 
 
 @internal
@@ -703,16 +714,16 @@ def _end_all(market: uint256):
     if self._round.id != 0 and self._round.market == market:
         self._log_closed()
         self._round = empty(Round)
-    head: uint256 = self._queue_head
+    head: uint256 = self._queue_ends // HEAD
     tail: uint256 = head
-    for i: uint256 in range(head, self._queue_tail, bound=MAX_ESTATES):
+    for i: uint256 in range(head, self._queue_ends % HEAD, bound=MAX_ESTATES):
         entry: uint256 = self._queue[i]
         if entry // 2 != market:
             self._queue[tail] = entry
             tail += 1
-    self._queue_tail = tail
+    self._queue_ends = head * HEAD + tail
     for is_long: bool in [True, False]:
-        if self._is_queued[market][is_long]:
+        if self._is_queued(market, is_long):
             self._thaw(market, is_long)
 
 
@@ -742,8 +753,7 @@ def _park_round():
     @notice The market of the open round has lost its price: what was closed stands, the lots left
             wait at the end of the queue, and the other markets go on.
     """
-    self._queue[self._queue_tail] = 2 * self._round.market + (1 if self._round.is_long else 0)
-    self._queue_tail += 1
+    self._push_back(self._side(self._round.market, self._round.is_long))
     self._log_closed()
     self._round = empty(Round)
 
@@ -764,13 +774,15 @@ def _pass_empty(market: uint256, is_long: bool):
     """
     @notice Lots that ended are passed for good; the first one left begins the next round.
     """
-    first: uint256 = self.first_lot[market][is_long]
-    end: uint256 = self.lot_count[market][is_long]
+    first: uint256 = self._first(market, is_long)
+    end: uint256 = self._count(market, is_long)
+    passed: uint256 = 0
     for _: uint256 in range(MAX_STEPS):
-        if first == end or self._unpack(self._lots[market][is_long][first]).size != 0:
+        lot: uint256 = first + passed
+        if lot == end or self._lot(market, is_long, lot).size != 0:
             break
-        first += 1
-    self.first_lot[market][is_long] = first
+        passed += 1
+    self._pass(market, is_long, passed)
 
 
 @internal
@@ -785,14 +797,14 @@ def _absorb(market: uint256, is_long: bool) -> uint256:
     position: IClearinghouse.Position = staticcall clearinghouse.position(estate, market)
     at_mark: int256 = position.size * convert(staticcall clearinghouse.mark(market), int256)
     funding: int256 = (
-        staticcall clearinghouse.equity(estate) - at_mark - self._worth[market][is_long]
+        staticcall clearinghouse.equity(estate) - at_mark - self._worth_of(market, is_long)
     )
     if funding != 0:
-        first: uint256 = self.first_lot[market][is_long]
-        oldest: Lot = self._unpack(self._lots[market][is_long][first])
+        first: uint256 = self._first(market, is_long)
+        oldest: Lot = self._lot(market, is_long, first)
         oldest.worth += funding
-        self._lots[market][is_long][first] = self._pack(oldest)
-        self._worth[market][is_long] += funding
+        self._keep(market, is_long, first, oldest)
+        self._add_worth(market, is_long, funding)
     return convert(abs(position.size), uint256)
 
 
@@ -823,8 +835,8 @@ def _net(lot: Lot) -> uint256:
     market: uint256 = self._round.market
     is_long: bool = self._round.is_long
     self._pass_empty(market, not is_long)
-    index: uint256 = self.first_lot[market][not is_long]
-    other: Lot = self._unpack(self._lots[market][not is_long][index])
+    index: uint256 = self._first(market, not is_long)
+    other: Lot = self._lot(market, not is_long, index)
     long: Lot = lot if is_long else other
     short: Lot = other if is_long else lot
     size: uint256 = min(long.size, short.size)
@@ -865,16 +877,16 @@ def _net(lot: Lot) -> uint256:
     ours.worth += paid
     other.size -= size
     other.worth -= paid
-    self._worth[market][is_long] += paid
-    self._worth[market][not is_long] -= paid
+    self._add_worth(market, is_long, paid)
+    self._add_worth(market, not is_long, -paid)
     self._round.netted += size
     if other.size == 0:
-        self._worth[market][not is_long] -= other.worth
+        self._add_worth(market, not is_long, -other.worth)
         self._end_lot(market, other_estate, other, other.worth)
         other.worth = 0
-        self.first_lot[market][not is_long] = index + 1
-    self._lots[market][not is_long][index] = self._pack(other)
-    self._lots[market][is_long][self._round.lot] = self._pack(ours)
+        self._pass(market, not is_long, 1)
+    self._keep(market, not is_long, index, other)
+    self._keep(market, is_long, self._round.lot, ours)
     if ours.size == 0:
         self._round.lot_size = 0
         self._settle(ours)
@@ -1045,13 +1057,13 @@ def _end_turn(turn: Turn):
     """
     if turn.taken == 0:
         return
-    self._worth[turn.market][turn.is_long] += turn.lot.worth - turn.worth
+    self._add_worth(turn.market, turn.is_long, turn.lot.worth - turn.worth)
     self._round.rank = turn.rank
     self._round.taken += turn.taken
     if turn.lot.size == 0:
         self._settle(turn.lot)
     else:
-        self._lots[turn.market][turn.is_long][self._round.lot] = self._pack(turn.lot)
+        self._keep(turn.market, turn.is_long, self._round.lot, turn.lot)
 
 
 @pure
@@ -1262,11 +1274,11 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
     estate: uint256 = staticcall clearinghouse.estate(market, is_long)
     self._absorb(market, is_long)
     for _: uint256 in range(min(max_lots, MAX_STEPS), bound=MAX_STEPS):
-        first: uint256 = self.first_lot[market][is_long]
-        if first == self.lot_count[market][is_long]:
+        first: uint256 = self._first(market, is_long)
+        if first == self._count(market, is_long):
             break
-        self.first_lot[market][is_long] = first + 1
-        lot: Lot = self._unpack(self._lots[market][is_long][first])
+        self._pass(market, is_long, 1)
+        lot: Lot = self._lot(market, is_long, first)
         if lot.size == 0:
             continue
         quote: int256 = convert(lot.size * price, int256)
@@ -1275,9 +1287,9 @@ def close_settled(market: uint256, is_long: bool, max_lots: uint256):
         else:
             extcall clearinghouse.exchange(market, estate, other, lot.size, lot.size * price)
             quote = -quote
-        self._worth[market][is_long] -= lot.worth
+        self._add_worth(market, is_long, -lot.worth)
         ended: Lot = Lot(bankrupt=lot.bankrupt, size=0, worth=0)
-        self._lots[market][is_long][first] = self._pack(ended)
+        self._keep(market, is_long, first, ended)
         self._end_lot(market, estate, ended, lot.worth + quote)
 
 
@@ -1303,10 +1315,10 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
     price = max(price, mark) if is_long else min(price, mark)
     taken: uint256 = 0
     for _: uint256 in range(64):
-        first: uint256 = self.first_lot[market][is_long]
-        if taken == size or first == self.lot_count[market][is_long]:
+        first: uint256 = self._first(market, is_long)
+        if taken == size or first == self._count(market, is_long):
             break
-        lot: Lot = self._unpack(self._lots[market][is_long][first])
+        lot: Lot = self._lot(market, is_long, first)
         lots: uint256 = min(lot.size, size - taken)
         if lots != 0:
             outcome: uint256 = extcall clearinghouse.fill(
@@ -1319,13 +1331,13 @@ def take(account: uint256, market: uint256, is_long: bool, size: uint256) -> uin
         taken += lots
         lot.size -= lots
         lot.worth += paid
-        self._worth[market][is_long] += paid
+        self._add_worth(market, is_long, paid)
         if lot.size == 0:
-            self.first_lot[market][is_long] = first + 1
-            self._worth[market][is_long] -= lot.worth
+            self._pass(market, is_long, 1)
+            self._add_worth(market, is_long, -lot.worth)
             self._end_lot(market, estate, lot, lot.worth)
             lot.worth = 0
-        self._lots[market][is_long][first] = self._pack(lot)
+        self._keep(market, is_long, first, lot)
     log LotsTaken(
         account=account, market=market, is_long=is_long, size=taken, price=price, mark=mark
     )
@@ -1378,8 +1390,8 @@ def _settle(lot: Lot):
     surplus, residual, insurance = self._make_whole(market, estate, equity)
     left: Lot = lot
     left.worth -= equity
-    self._worth[market][is_long] -= equity
-    self._lots[market][is_long][self._round.lot] = self._pack(left)
+    self._add_worth(market, is_long, -equity)
+    self._keep(market, is_long, self._round.lot, left)
     if lot.size != 0:
         self._round.dry_size = lot.size
         self._round.dry_whole = self._whole(lot, is_long)
@@ -1437,8 +1449,8 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
     )
     self._require_unsettled(market)
     self._require_fresh(market)
-    place: uint256 = self.lot_count[market][is_long]
-    self._lots[market][is_long][place] = self._pack(Lot(bankrupt=0, size=size, worth=worth))
+    place: uint256 = self._count(market, is_long)
+    self._keep(market, is_long, place, Lot(bankrupt=0, size=size, worth=worth))
     self._loaded = True
     self._previews = True
     self._begin(market, is_long, self.round_count + 1, place)
@@ -1452,7 +1464,7 @@ def preview(market: uint256, is_long: bool, size: uint256, worth: int256):
             break
         # At most one fill a step.
         self._rank(left, min(STRETCH, MAX_PLAN - len(self._plan)))
-        left = self._unpack(self._lots[market][is_long][place])
+        left = self._lot(market, is_long, place)
     raw_revert(abi_encode(self._plan, left.size, self._round.lot != place))
 
 
@@ -1468,24 +1480,6 @@ def owner() -> address:
     return owned._owner(clearinghouse)
 
 
-@pure
-@internal
-def _pack(lot: Lot) -> uint256:
-    # Nothing is kept of a lot that ended.
-    if lot.size == 0 and lot.worth == 0:
-        return 0
-    worth: uint256 = convert(convert(lot.worth, bytes32), uint256) & (2**128 - 1)
-    return (lot.bankrupt << 192) | (lot.size << 128) | worth
-
-
-@pure
-@internal
-def _unpack(word: uint256) -> Lot:
-    # Up to the top bit, then down again: the second shift copies the sign.
-    worth: int256 = convert(convert(word << 128, bytes32), int256) >> 128
-    return Lot(bankrupt=word >> 192, size=(word >> 128) & (2**64 - 1), worth=worth)
-
-
 @view
 @internal
 def _require_idle(market: uint256, is_long: bool):
@@ -1494,7 +1488,7 @@ def _require_idle(market: uint256, is_long: bool):
     """
     checks.require(self._lots_left(market, is_long), "deleverager: no lots left")
     self._require_unsettled(market)
-    checks.require(not self._is_queued[market][is_long], "deleverager: round open")
+    checks.require(not self._is_queued(market, is_long), "deleverager: round open")
     self._require_fresh(market)
 
 
@@ -1525,13 +1519,139 @@ def _require_owner(account: uint256):
 @internal
 def _is_busy() -> bool:
     # What is stored is up to date outside of `_advance`, which saves before it asks.
-    return self._stored.id != 0 or self._queue_head != self._queue_tail
+    ends: uint256 = self._queue_ends
+    return self._stored.id != 0 or ends // HEAD != ends % HEAD
 
 
 @view
 @internal
 def _lots_left(market: uint256, is_long: bool) -> bool:
-    return self.first_lot[market][is_long] != self.lot_count[market][is_long]
+    return self._first(market, is_long) != self._count(market, is_long)
+
+
+# --- Packed words --------------------------------------------------------------------------------
+
+
+@pure
+@internal
+def _side(market: uint256, is_long: bool) -> uint256:
+    return (market << 1) | convert(is_long, uint256)
+
+
+@view
+@internal
+def _lot(market: uint256, is_long: bool, index: uint256) -> Lot:
+    word: uint256 = self._lots[(self._side(market, is_long) << 64) | index]
+    # Up to the top bit, then down again: the second shift copies the sign.
+    worth: int256 = convert(convert(word << 128, bytes32), int256) >> 128
+    return Lot(bankrupt=word >> 192, size=(word >> 128) & (2**64 - 1), worth=worth)
+
+
+@internal
+def _keep(market: uint256, is_long: bool, index: uint256, lot: Lot):
+    # Nothing is kept of a lot that ended.
+    word: uint256 = 0
+    if lot.size != 0 or lot.worth != 0:
+        word = convert(convert(lot.worth, bytes32), uint256) & (2**128 - 1)
+        word |= (lot.bankrupt << 192) | (lot.size << 128)
+    self._lots[(self._side(market, is_long) << 64) | index] = word
+
+
+@view
+@internal
+def _first(market: uint256, is_long: bool) -> uint256:
+    return (self._estates[self._side(market, is_long)] >> 128) & (2**64 - 1)
+
+
+@view
+@internal
+def _count(market: uint256, is_long: bool) -> uint256:
+    return self._estates[self._side(market, is_long)] >> 192
+
+
+@internal
+def _pass(market: uint256, is_long: bool, lots: uint256):
+    side: uint256 = self._side(market, is_long)
+    self._estates[side] = unsafe_add(self._estates[side], lots << 128)
+
+
+@view
+@internal
+def _worth_of(market: uint256, is_long: bool) -> int256:
+    word: uint256 = self._estates[self._side(market, is_long)]
+    return convert(convert(word << 128, bytes32), int256) >> 128
+
+
+@internal
+def _add_worth(market: uint256, is_long: bool, amount: int256):
+    side: uint256 = self._side(market, is_long)
+    word: uint256 = self._estates[side]
+    sum: uint256 = unsafe_add(word, convert(convert(amount, bytes32), uint256))
+    self._estates[side] = word ^ ((word ^ sum) & (2**128 - 1))
+
+
+@pure
+@internal
+def _tried_at(is_long: bool) -> uint256:
+    return ESTATES_AT + 64 if is_long else ESTATES_AT
+
+
+@pure
+@internal
+def _queued_bit(is_long: bool) -> uint256:
+    return 2**208 if is_long else 2**144
+
+
+@view
+@internal
+def _is_queued(market: uint256, is_long: bool) -> bool:
+    return self._clock[market] & self._queued_bit(is_long) != 0
+
+
+@view
+@internal
+def _tried_in(market: uint256, is_long: bool) -> uint256:
+    return (self._clock[market] >> self._tried_at(is_long)) & CLOCK
+
+
+@view
+@internal
+def _tried(market: uint256, is_long: bool) -> uint256:
+    """
+    @notice A market's clock, one of its estates worked through in this epoch.
+    """
+    at: uint256 = self._tried_at(is_long)
+    return (self._clock[market] & ~(CLOCK << at)) | (staticcall oracle.epoch() << at)
+
+
+@pure
+@internal
+def _timed(clock: uint256, time: uint256) -> uint256:
+    """
+    @notice A clock with another time, and the epoch that goes with it.
+    """
+    return ((clock >> ESTATES_AT) << ESTATES_AT) | time
+
+
+# --- Views ---------------------------------------------------------------------------------------
+
+
+@view
+@external
+def first_lot(market: uint256, is_long: bool) -> uint256:
+    """
+    @notice Index of the first lot of an estate that has not ended.
+    """
+    return self._first(market, is_long)
+
+
+@view
+@external
+def lot_count(market: uint256, is_long: bool) -> uint256:
+    """
+    @notice How many lots an estate has had.
+    """
+    return self._count(market, is_long)
 
 
 @view
@@ -1558,7 +1678,7 @@ def lot(market: uint256, is_long: bool, index: uint256) -> Lot:
     """
     @notice One lot of an estate, `index` from `first_lot` below `lot_count`.
     """
-    return self._unpack(self._lots[market][is_long][index])
+    return self._lot(market, is_long, index)
 
 
 @view
@@ -1567,7 +1687,7 @@ def frozen_until(market: uint256) -> uint256:
     """
     @notice Timestamp from which the next call ends what is open or waits in a market; 0: nothing does.
     """
-    if not (self._is_queued[market][True] or self._is_queued[market][False]):
+    if self._clock[market] & QUEUED == 0:
         return 0
     return self._time_of(market) + self.round_ttl
 
@@ -1590,11 +1710,11 @@ def retry_at(market: uint256, is_long: bool) -> (uint256, uint256):
     """
     if (
         not self._lots_left(market, is_long)
-        or self._is_queued[market][is_long]
+        or self._is_queued(market, is_long)
         or staticcall clearinghouse.settlement_account(market) != 0
     ):
         return 0, 0
-    return self._time_of(market), self._tried_in[market][is_long] + 1
+    return self._time_of(market), self._tried_in(market, is_long) + 1
 
 
 @view

@@ -106,6 +106,37 @@ def test_no_price_that_leaves_neither_below_zero_no_netting() -> None:
     assert bench.venue.deleverager.call("lot", 0, True, 0).size == 1_000
 
 
+@pytest.mark.parametrize("sides", [(True, False), (False, True)])
+def test_a_market_is_free_once_the_rounds_of_both_its_estates_have_ended(
+    sides: tuple[bool, bool],
+) -> None:
+    """Both wait for takers and cannot pay each other. Retried at once they have a round each, one
+    after the other, and the market stays frozen in between."""
+    bench = waiting()
+    bench.mark({0: "70"})
+    short(bench, "10", "70", "40")
+    bench.mark({0: "77"})
+    assert not bench.liquidate("short").all("Deleveraged")
+    bench.epoch()
+    adl, house = bench.venue.deleverager, bench.venue.clearinghouse
+    txs = [bench.retry(0, is_long, 1) for is_long in sides]
+    alone = 0
+    while True:
+        ended = [event.is_long for tx in txs for event in tx.all("RoundClosed")]
+        is_over = len(ended) == 2
+        assert (house.call("frozen_markets") == 0) == is_over == (not bench.busy())
+        assert (adl.call("frozen_until", 0) == 0) == is_over
+        if is_over:
+            break
+        alone += len(ended)
+        txs.append(bench.advance(1))
+    assert ended == list(sides) and alone
+    # The long's round brings its lot to the mark; in a round after it the two pay each other there.
+    quotes = [event.quote for event in nettings(*txs)]
+    assert quotes == ([770 * 10**6] if sides[0] else [])
+    bench.check()
+
+
 def test_first_in_first_out_and_in_part() -> None:
     """Longs of 3, 4 and 5 units and a short of 8: all of the first, all of the second, one of the
     third. What is left of the third is as it was, a unit."""
