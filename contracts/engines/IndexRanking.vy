@@ -91,10 +91,14 @@ BUCKET_AT: constant(uint256) = 173
 # account of one market, and at a band of a cell. What is left of a step is there for the next look.
 LOOKS: constant(uint256) = 4
 
-# What waits: bound 192 | 30 | cell, not bucket 1 | 7 | code 25 | more in its band 1. Where bounds are
-# equal the coarser comes first, and then the higher code.
+# What waits: bound 192 | 30 | cell, not bucket 1 | 6 | code 25 | way 2. Where bounds are equal the
+# coarser comes first, and then the higher code.
 CELL: constant(uint256) = 2**33
-MORE: constant(uint256) = 1
+# Where the next bucket of the band is looked for when this one is opened, at higher or at lower ticks;
+# 0: there is none.
+UP: constant(uint256) = 1
+DOWN: constant(uint256) = 2
+WAYS: constant(uint256) = 3
 # Cell, band and tick of a bucket.
 CODE: constant(uint256) = 2**25 - 1
 # Room for the close price.
@@ -722,10 +726,10 @@ def next(max_steps: uint256) -> IRanking.Pick:
             if at.account == NOBODY:
                 # A bucket has someone in it, whose opening is what counts. Where the search was before
                 # costs nothing either: else it might never come further.
-                is_new: bool = not at.resumed or top | MORE < self._passed
+                is_new: bool = not at.resumed or top | WAYS < self._passed
                 is_bucket: bool = top & CELL == 0
                 if is_new and is_bucket:
-                    last = top | MORE
+                    last = top | WAYS
                     self._last = last
                     bucket = self._bucket(search.side, top)
                     at.account = self._first_in(bucket)
@@ -835,18 +839,25 @@ def _advance(
     @return How many are in the heap, whether a bucket waits aside, and what has the highest bound now.
     """
     count: uint256 = waiting
-    cell: uint256 = (top >> 17) & 511
-    band: uint256 = (top >> 9) & 255
-    place: uint256 = (top >> 9) & (2**17 - 1)
+    place: uint256 = (top >> 10) & (2**17 - 1)
+    cell: uint256 = place >> 8
     low: uint256 = 0
     high: uint256 = 0
     rest: uint256 = 0
     other: uint256 = 0
     if is_bucket:
-        if top & MORE != 0:
+        way: uint256 = top & WAYS
+        if way != 0:
             low, high = rank_grid.cell_edges(cell)
             tick: uint256 = self._bucket(side, top) & 255
-            rest = self._best_bucket(prices, low, place, self._ticks_left[place] ^ (1 << tick))
+            within: uint256 = max_value(uint256) << tick
+            if way == DOWN:
+                within = ~within
+            rest = self._take(prices, low, place, within, way)
+        if is_aside:
+            other = rest
+        else:
+            count = self._replace_top(rest, count)
     else:
         low, high = rank_grid.cell_edges(cell)
         bands: uint256 = self._bands_left[cell]
@@ -854,21 +865,25 @@ def _advance(
         self._bands_left[cell] = bands
         if bands != 0:
             rest = self._cell_bound(prices, low, high, cell, bands)
+        count = self._replace_top(rest, count)
         # Who is out of profit at the close price is not looked at, but for the bucket that straddles it.
         ticks: uint256 = self._ticks[(side << 17) | place]
         if ticks & ALONE != 0:
             ticks = 1 << ((ticks >> TICK_AT) & TICK)
         if prices.limit < high if prices.is_long else prices.limit > low:
-            below: uint256 = rank_grid.ticks_below(cell, band, prices.limit, prices.is_long)
+            below: uint256 = rank_grid.ticks_below(
+                cell, place & 255, prices.limit, prices.is_long
+            )
             if not prices.is_long:
                 ticks = (ticks >> below) << below
             else:
                 ticks &= ~(max_value(uint256) << below)
-        other = self._best_bucket(prices, low, place, ticks)
-    if is_aside:
-        other = rest
-    else:
-        count = self._replace_top(rest, count)
+        if ticks & unsafe_sub(ticks, 1) == 0:
+            # Mostly there is one bucket.
+            self._ticks_left[place] = ticks
+            other = self._take(prices, low, place, ticks, 0)
+        else:
+            other, count = self._part(prices, low, place, ticks, count)
     highest: uint256 = self._waiting[0] if count != 0 else 0
     if other > highest:
         # What is above the whole heap is the next to be opened: it need not go into it.
@@ -884,7 +899,7 @@ def _bucket(side: uint256, top: uint256) -> uint256:
     @notice The key of a bucket from what waits. Of equal bounds the higher code is opened first:
             that is the higher tick of longs and, turned round, the lower one of shorts.
     """
-    code: uint256 = (side << 25) | ((top >> 1) & CODE)
+    code: uint256 = (side << 25) | ((top >> 2) & CODE)
     if side & 1 == 0:
         return code ^ 255
     return code
@@ -905,78 +920,79 @@ def _cell_bound(
     )
     if bound == 0:
         return 0
-    return (bound << 64) | CELL | (cell << 17) | (band << 9)
+    return (bound << 64) | CELL | (cell << 18) | (band << 10)
 
 
 @internal
-def _best_bucket(
-    prices: rank_grid.Prices, start: uint256, place: uint256, ticks: uint256
+def _part(
+    prices: rank_grid.Prices, start: uint256, place: uint256, ticks: uint256, waiting: uint256
+) -> (uint256, uint256):
+    """
+    @notice Parts a band in a cell into runs of buckets, each of which waits with one bucket only: when
+            that is opened the next one takes its place.
+    @dev Where bounds fall with E (shorts by hyperliquid_docs, most longs by return x leverage) there is
+         one run, from the lowest bucket up. Where they fall and then rise two runs, from either end,
+         meet. Shorts by return x leverage have a turning point, from which bounds fall upwards and
+         downwards; below the mark they are equal, or infinite at the lowest ticks, so there two
+         runs meet again. So no bucket is above what waits of its band, and of equal ones the higher
+         code waits first: keys are opened in falling order.
+    @return The best of these buckets, and how many are in the heap with the others.
+    """
+    count: uint256 = waiting
+    first: uint256 = 0
+    falling: uint256 = max_value(uint256)
+    margin: int256 = rank_grid.margin_of(place >> 8, place & 255)
+    self._ticks_left[place] = ticks
+    if prices.is_long:
+        if rank_grid.may_rise(prices, margin):
+            first = self._take(prices, start, place, falling, DOWN)
+    else:
+        turn: uint256 = rank_grid.turning_point(prices, margin)
+        if turn >= start and turn != 0:
+            falling <<= min(
+                unsafe_add(
+                    unsafe_sub(turn, start) >> rank_grid.width_of(place >> 8, place & 255), 1
+                ),
+                255,
+            )
+            if start < prices.mark:
+                count = self._push_waiting(
+                    self._take(prices, start, place, ~falling, UP), count
+                )
+            first = self._take(prices, start, place, ~falling, DOWN)
+    other: uint256 = self._take(prices, start, place, falling, UP)
+    return max(first, other), self._push_waiting(min(first, other), count)
+
+
+@internal
+def _take(
+    prices: rank_grid.Prices, start: uint256, place: uint256, within: uint256, way: uint256
 ) -> uint256:
     """
-    @notice Of what is left of a band in a cell the bucket with the highest bound waits; 0: nothing
-            is left.
-    @dev With E the bounds of longs fall, or fall and rise: it is the first or the last one. Those
-         of shorts fall; by return x leverage they may rise up to a turning point first (and be
-         infinite before): it is the first one, or one next to that point.
+    @notice The next bucket of a run waits, out of what is left of its band in a cell; 0: there is none.
     @param start E at which the cell begins.
     @param place The cell and the band.
+    @param within Ticks at which the run goes on.
     """
-    rest: uint256 = ticks
-    if rest == 0:
-        return 0
-    margin: int256 = rank_grid.margin_of(place >> 8, place & 255)
+    left: uint256 = self._ticks_left[place]
+    rest: uint256 = left & within
     width: uint256 = rank_grid.width_of(place >> 8, place & 255)
-    span: uint256 = 1 << width
-    flip: uint256 = 0 if prices.is_long else 255
-    low: uint256 = 0
-    tick: uint256 = 0
-    bound: uint256 = 0
-    # Mostly there is one bucket.
-    if rest & unsafe_sub(rest, 1) == 0:
-        tick = bits.lowest(rest)
-        low = unsafe_add(start, tick << width)
-        bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
-        if bound == 0:
-            return 0
-        return (bound << 64) | (place << 9) | ((tick ^ flip) << 1)
-    # Of shorts by return x leverage: what begins at the turning point or below it.
-    below: uint256 = 0
-    turn: uint256 = rank_grid.turning_point(prices, margin)
-    if turn >= start and turn != 0:
-        count: uint256 = unsafe_add(unsafe_sub(turn, start) >> width, 1)
-        below = max_value(uint256) if count >= 256 else (1 << count) - 1
-    top: uint256 = 0
+    margin: int256 = rank_grid.margin_of(place >> 8, place & 255)
     for _: uint256 in range(256):
         if rest == 0:
-            return 0
-        chosen: uint256 = rest & (unsafe_add(~rest, 1))
-        if chosen != rest:
-            if prices.is_long:
-                chosen |= 1 << bits.highest(rest)
-            elif below != 0:
-                if rest & below != 0:
-                    chosen |= 1 << bits.highest(rest & below)
-                if rest & ~below != 0:
-                    chosen |= 1 << bits.lowest(rest & ~below)
-        before: uint256 = rest
-        top = 0
-        for __: uint256 in range(3):
-            if chosen == 0:
-                break
-            tick = bits.lowest(chosen)
-            chosen &= unsafe_sub(chosen, 1)
-            low = unsafe_add(start, tick << width)
-            bound = rank_grid.upper_bound(prices, low, unsafe_add(low, span), margin)
-            if bound == 0:
-                rest ^= 1 << tick
-            else:
-                top = max(top, (bound << 64) | ((tick ^ flip) << 1))
-        if rest == before:
             break
-    if rest & unsafe_sub(rest, 1) != 0:
-        self._ticks_left[place] = rest
-        top |= MORE
-    return top | (place << 9)
+        tick: uint256 = bits.highest(rest) if way == DOWN else bits.lowest(rest)
+        low: uint256 = unsafe_add(start, tick << width)
+        bound: uint256 = rank_grid.upper_bound(
+            prices, low, unsafe_add(low, 1 << width), margin
+        )
+        # Else nobody is in profit there at this lot's close price.
+        if bound != 0:
+            self._ticks_left[place] = left ^ (1 << tick)
+            key: uint256 = (bound << 64) | (place << 10) | way
+            return key | ((tick if prices.is_long else tick ^ 255) << 2)
+        rest ^= 1 << tick
+    return 0
 
 
 @internal
@@ -1366,10 +1382,10 @@ def _pop_hand(before: uint256) -> uint256:
         right: uint256 = unsafe_add(child, 1)
         if right < count:
             other: uint256 = self._hand[right]
-            if self._above(other, better):
+            if other > better if (other ^ better) >> 64 != 0 else self._wins_tie(other, better):
                 better = other
                 child = right
-        if self._above(key, better):
+        if key > better if (key ^ better) >> 64 != 0 else self._wins_tie(key, better):
             break
         self._hand[place] = better
         place = child
@@ -1379,13 +1395,11 @@ def _pop_hand(before: uint256) -> uint256:
 
 @view
 @internal
-def _above(one: uint256, other: uint256) -> bool:
+def _wins_tie(one: uint256, other: uint256) -> bool:
     """
-    @notice Whether one of those in hand precedes another.
+    @notice Whether one of two in hand with equal bits of the score precedes the other.
     """
-    if (one ^ other) >> 64 == 0:
-        return self._precedes(self._found[one & PLACE], self._found[other & PLACE])
-    return one > other
+    return self._precedes(self._found[one & PLACE], self._found[other & PLACE])
 
 
 @internal

@@ -57,39 +57,27 @@ def bounds(code: uint256, prices: rank_grid.Prices) -> (uint256, uint256):
 
 @pure
 @external
-def best_is_at_an_edge_or_turn(
+def runs(
     cell: uint256, band: uint256, prices: rank_grid.Prices
-) -> (uint256, uint256):
+) -> (DynArray[uint256, 128], uint256, bool):
     """
-    @notice Highest bound of all buckets of a band in a cell, and of those where it is looked for:
-            the first one, the last one (longs), the two next to the turning point (shorts).
+    @notice The bounds of all buckets of a band in a cell, how many of them begin at the turning point or
+            below it, and whether those of longs may rise.
     """
     margin: int256 = rank_grid.margin_of(cell, band)
     start: uint256 = 0
     end: uint256 = 0
     start, end = rank_grid.cell_edges(cell)
     ticks: uint256 = rank_grid.ticks_below(cell, band, end, True)
-    turn: uint256 = min(
-        ticks,
-        rank_grid.ticks_below(
-            cell, band, rank_grid.turning_point(prices, margin) + 1, True
-        ),
-    )
-    best: uint256 = 0
-    found: uint256 = 0
-    for tick: uint256 in range(ticks, bound=256):
+    bounds: DynArray[uint256, 128] = []
+    for tick: uint256 in range(ticks, bound=128):
         low: uint256 = 0
         high: uint256 = 0
         low, high = self._edges(cell, band, tick)
-        bound: uint256 = rank_grid.upper_bound(prices, low, high, margin)
-        best = max(best, bound)
-        if (
-            tick == 0
-            or (prices.is_long and tick + 1 == ticks)
-            or (not prices.is_long and (tick == turn or tick + 1 == turn))
-        ):
-            found = max(found, bound)
-    return best, found
+        bounds.append(rank_grid.upper_bound(prices, low, high, margin))
+    turn: uint256 = rank_grid.turning_point(prices, margin)
+    below: uint256 = rank_grid.ticks_below(cell, band, turn + 1, True) if turn != 0 else 0
+    return bounds, min(below, ticks), rank_grid.may_rise(prices, margin)
 
 
 @pure

@@ -312,17 +312,37 @@ def ticks_below(cell: uint256, band: uint256, entry: uint256, from_below: bool) 
 
 @pure
 @internal
+def may_rise(prices: Prices, margin: int256) -> bool:
+    """
+    @notice Whether the bound of a long may rise with E anywhere in profit, or stay as it is.
+    @dev By return x leverage it falls up to p while c E^2 - 2 c p E + p p' > 0, which has no root unless
+         c p >= p'; from p on it is 1, or infinite. Here c = 1 - m and |c| < 2^33.
+    """
+    return (
+        prices.formula == DOCS
+        or prices.limit > prices.mark
+        or prices.equity_mark <= 0
+        or unsafe_mul(unsafe_sub(65_536, margin), convert(prices.mark, int256))
+        >= prices.equity_mark
+    )
+
+
+@pure
+@internal
 def turning_point(prices: Prices, margin: int256) -> uint256:
     """
     @notice E* of a short by return x leverage, 1/256 ticks, rounded down; 0 if there is none.
     """
     if prices.is_long or prices.formula != RETURN_X_LEVERAGE or margin <= -65_536:
         return 0
-    c: uint256 = convert(65_536 + margin, uint256)
-    over: int256 = convert(c * prices.mark, int256) - prices.equity_mark
+    c: uint256 = convert(unsafe_add(65_536, margin), uint256)
+    over: int256 = unsafe_sub(convert(unsafe_mul(c, prices.mark), int256), prices.equity_mark)
     if over <= 0 or prices.equity_mark <= 0:
         return 0
-    return prices.mark + isqrt(prices.mark * convert(over, uint256) // c)
+    return unsafe_add(
+        prices.mark,
+        isqrt(unsafe_div(unsafe_mul(prices.mark, convert(over, uint256)), c)),
+    )
 
 
 @pure
@@ -394,12 +414,23 @@ def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> 
         return min(bound, INFINITE)
     if b <= mark:
         return 1
-    f: uint256 = unsafe_sub(unsafe_mul(c, b), shifted)
-    bound: uint256 = self._gain(mark, unsafe_sub(b, mark), unsafe_mul(b, f))
-    if a > mark:
-        bound = max(bound, self._gain(mark, unsafe_sub(a, mark), unsafe_mul(a, e)))
-    bound = max(bound, self._peak(prices, a, b, c))
-    return min(bound, INFINITE)
+    # Up to E* it rises, from there on it falls.
+    whole: uint256 = unsafe_mul(c, mark)
+    if whole > shifted:
+        over: uint256 = unsafe_sub(whole, shifted)
+        # Of c (E - p)^2 against p (c p - p'), in 2^-32.
+        turn: uint256 = unsafe_mul(mark, over)
+        reach: uint256 = unsafe_sub(b, mark)
+        if unsafe_mul(unsafe_mul(c, reach), reach) <= turn:
+            return self._gain(mark, reach, unsafe_mul(b, unsafe_sub(unsafe_mul(c, b), shifted)))
+        reach = unsafe_sub(max(a, mark), mark)
+        if unsafe_mul(unsafe_mul(c, reach), reach) < turn:
+            # Below 2^67 * 2^67.
+            spread: uint256 = unsafe_add(
+                unsafe_add(whole, over), isqrt(unsafe_mul(whole, over)) << 1
+            )
+            return self._gain(1, mark, spread)
+    return self._gain(mark, unsafe_sub(a, mark), unsafe_mul(a, e))
 
 
 @pure
@@ -408,30 +439,6 @@ def _gain(mark: uint256, gain: uint256, weight: uint256) -> uint256:
     """
     @notice Return x leverage at an E where it is p * gain / weight, rounded up; weight = E e > 0.
     """
-    return unsafe_add(1, unsafe_div(unsafe_mul(unsafe_mul(mark, gain), ONE_16), weight))
-
-
-@pure
-@internal
-def _peak(prices: Prices, a: uint256, b: uint256, c: uint256) -> uint256:
-    """
-    @notice Return x leverage of a short at E*, if that lies between a and b; else 0. p' > 0 and b > p.
-    """
-    mark: uint256 = prices.mark
-    whole: uint256 = unsafe_mul(c, mark)
-    shifted: uint256 = convert(prices.equity_mark, uint256)
-    if whole <= shifted:
-        return 0
-    over: uint256 = unsafe_sub(whole, shifted)
-    # Of c (E - p)^2 against p (c p - p'), in 2^-32.
-    turn: uint256 = unsafe_mul(mark, over)
-    reach: uint256 = unsafe_sub(b, mark)
-    if unsafe_mul(unsafe_mul(c, reach), reach) <= turn:
-        return 0
-    if a > mark:
-        reach = unsafe_sub(a, mark)
-        if unsafe_mul(unsafe_mul(c, reach), reach) >= turn:
-            return 0
-    # Below 2^67 * 2^67.
-    spread: uint256 = unsafe_add(unsafe_add(whole, over), isqrt(unsafe_mul(whole, over)) << 1)
-    return unsafe_add(1, unsafe_div(unsafe_mul(mark, ONE_16), spread))
+    return min(
+        unsafe_add(1, unsafe_div(unsafe_mul(unsafe_mul(mark, gain), ONE_16), weight)), INFINITE
+    )

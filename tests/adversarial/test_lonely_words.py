@@ -28,6 +28,7 @@ from breakwater import artifacts, contract
 from breakwater.bulk import USDC, Crowd, Row, events_as_victims
 from breakwater.engine.revm import RevmEngine
 from breakwater.model import ranking
+from tests.tranche import without_code
 from tests.unit.ranking.test_filing import packed
 
 LONG = os.environ.get("BREAKWATER_LONG", "") not in ("", "0")
@@ -508,6 +509,50 @@ def test_who_is_below_zero_is_infinite_and_goes_by_profit(is_long: bool) -> None
         infinite = [account for account, _, rank, _ in seen if rank == 2**256 - 1]
         assert len(set(infinite) & set(accounts)) > 15
         assert len(seen) > 30
+
+
+@pytest.mark.parametrize("seed", range(20) if LONG else range(3))
+@pytest.mark.parametrize("is_long", [True, False])
+def test_a_search_that_pauses_among_equal_bounds_leaves_nobody_out(
+    is_long: bool, seed: int
+) -> None:
+    """By return x leverage whoever is out of profit at the mark has a score of 1, or an infinite
+    one below zero: where a lot closes beyond the mark a search meets words full of equal bounds,
+    and its transaction may end in the middle of one."""
+    draw = random.Random(seed)
+    crowd = crowd_of(is_long)
+    rows = []
+    for i in range(70):
+        entry, margin = PRICE + 700 * i, draw.choice([20, 20, 25, 150])
+        rows.append(Row(0, X, is_long, 1_000, entry, entry * margin + draw.randint(0, 9)))
+    accounts = crowd.trade(rows)
+    k = draw.randint(20, 30)
+    mark = PRICE + 700 * (k if is_long else 70 - k)
+    crowd.set_mark(mark, PRICE)
+    crowd.configure("index", "return_x_leverage", 0)
+    far = PRICE * (115 if is_long else 85) // 100
+    expected = modelled(crowd, is_long, far, "return_x_leverage")
+    scores = [score for _, _, score, _ in expected]
+    assert scores.count(1) >= 5 <= scores.count(2**256 - 1) and len(set(scores)) > 10
+    assert {account for account, *_ in expected} >= set(accounts)
+
+    # Nobody is closed between two answers, so all are handed out; with one step to a transaction it
+    # ends after every four looks.
+    index, adl = crowd.index, crowd.venue.deleverager.address
+    rule = crowd.venue.deleverager.call("score_rule")
+    query = (X, is_long, mark, far, 1, 1_000, 2**40, rule, False)
+    found: list[int] = []
+    with without_code(crowd.engine, adl):
+        index.send("begin", query, sender=adl)
+        for _ in range(500):
+            pick = index.call("next", 1, sender=adl)
+            index.send("next", 1, sender=adl)
+            if pick.account:
+                assert pick.exact
+                found.append(pick.account)
+            elif not pick.more:
+                break
+    assert found == [account for account, *_ in expected]
 
 
 @pytest.mark.parametrize("shift", [0, 104, 160, 184, 192, 216])

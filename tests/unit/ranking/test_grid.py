@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from fractions import Fraction
 from math import ceil, floor
 
@@ -96,26 +97,68 @@ def test_no_score_is_above_the_bound_of_its_bucket(grid: Contract) -> None:
     assert seen > TRIES / 2 and finite > seen * 0.6 and tight > finite * 0.5, (seen, finite, tight)
 
 
-def test_the_highest_bound_of_a_band_is_where_it_is_looked_for(grid: Contract) -> None:
+def test_what_waits_of_a_band_is_never_below_what_is_left_of_it(grid: Contract) -> None:
+    """A band in a cell is parted into runs, each of which waits with its first bucket only."""
     draw = random.Random(7)
-    for _ in range(TRIES // 10):
+    several, plateau = Counter[int](), 0
+    for _ in range(TRIES // 3):
         mark = draw.randint(1_000, 2**20)
         is_long = draw.random() < 0.5
         rule = draw.choice(list(FORMULA))
-        index = round(mark * draw.choice([0, draw.gauss(0, 0.05)]) * SCALE)
+        # The funding index reaches the mark in no market that anyone trades in.
+        index = round(
+            mark * draw.choice([0, *(draw.gauss(0, 0.05) for _ in range(3)), 1.2]) * SCALE
+        )
         close = mark * Fraction(draw.randint(900_000, 1_100_000), 10**6)
-        entry = max(1, round(mark * draw.uniform(0.5, 2)))
-        cash = round(1_000 * entry * draw.choice([draw.uniform(0, 0.1), draw.uniform(-0.2, 1)]))
+        entry = max(1, round(mark * draw.choice([draw.uniform(0.5, 2), draw.gauss(1, 0.03)])))
+        cash = round(1_000 * entry * draw.choice([draw.uniform(0, 0.03), draw.uniform(-0.2, 2)]))
         size, quote = (1_000, -1_000 * entry) if is_long else (-1_000, 1_000 * entry)
         code = grid.call("bucket_of", size, quote, 0, cash)
         asked = prices(rule, is_long, mark, index, close)
-        limit = asked[4]
-        low, high, _ = grid.call("edges", code)
-        # Those out of profit are masked before: here the whole cell is in profit.
-        if (is_long and high * 1.1 >= limit) or (not is_long and low <= limit * 1.1):
-            continue
-        best, found = grid.call("best_is_at_an_edge_or_turn", code >> 16, (code >> 8) & 255, asked)
-        assert best == found, f"GRID: {rule} {is_long=}"
+        bounds, below, rises = grid.call("runs", code >> 16, (code >> 8) & 255, asked)
+        start, _, _ = grid.call("edges", code >> 8 << 8)
+        # Who is out of profit is not there, and not every bucket has someone.
+        left = [t for t, bound in enumerate(bounds) if bound and draw.random() < 0.7]
+
+        def take(down: bool, within: range, left: list[int] = left) -> int | None:
+            found = [tick for tick in left if tick in within]
+            if not found:
+                return None
+            left.remove(found[-1 if down else 0])
+            return found[-1 if down else 0]
+
+        # Each run: whether it goes down, and its bucket that waits.
+        lower, upper = range(below), range(below, len(bounds))
+        runs: list[tuple[bool, int | None]] = []
+        if is_long:
+            upper = range(len(bounds))
+            if rises:
+                runs.append((True, take(True, upper)))
+        elif below:
+            if start < mark * 256:
+                runs.append((False, take(False, lower)))
+            runs.append((True, take(True, lower)))
+        runs.append((False, take(False, upper)))
+        several[len(runs)] += 1
+        before = (INFINITE + 1, 0)
+        while True:
+            # Of equal ones the higher tick of longs, the lower one of shorts.
+            waiting = {
+                (bounds[tick], tick if is_long else -tick): (number, down, tick)
+                for number, (down, tick) in enumerate(runs)
+                if tick is not None
+            }
+            if not waiting:
+                break
+            key = max(waiting)
+            number, down, tick = waiting[key]
+            assert key < before, f"GRID: opened out of order, {rule} {is_long=}"
+            assert not left or key[0] >= max(bounds[t] for t in left), f"GRID: {rule} {is_long=}"
+            before = key
+            plateau += len(left) > 1 and bounds[left[0]] == bounds[left[1]] == key[0]
+            runs[number] = (down, take(down, range(tick) if down else range(tick + 1, 128)))
+        assert not left, "GRID: a bucket that no run comes to"
+    assert min(several[1], several[2], several[3], plateau) > TRIES / 100, (several, plateau)
 
 
 def test_what_is_off_the_grid_is_apart(grid: Contract) -> None:
