@@ -101,10 +101,8 @@ def problems(expect: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What is malformed in the block, as (key, what was found, what was expected)."""
     out: list[tuple[str, str, str]] = []
     for path, expected in expect.items():
-        if not isinstance(path, str) or _PATH.fullmatch(path) is None:
-            out.append((str(path), f'the path "{path}"', "a path such as adl.fills[0].winner"))
-        elif (wanted := _unknown(path)) is not None:
-            out.append((path, f'the path "{path}", which is in no result', wanted))
+        if (problem := path_problem(path)) is not None:
+            out.append((str(path), *problem))
         if isinstance(expected, Mapping):
             if not expected:
                 out.append((path, "an empty mapping", f"some of {', '.join(COMPARISONS)}"))
@@ -114,6 +112,14 @@ def problems(expect: Mapping[str, Any]) -> list[tuple[str, str, str]]:
                 elif name in ("min", "max") and _decimal(operand) is None:
                     out.append((path, f"{name}: {operand!r}", f"a decimal string as {name}"))
     return out
+
+
+def path_problem(path: object) -> tuple[str, str] | None:
+    """What was found, and what was expected, where a path can be in no result; else None."""
+    if not isinstance(path, str) or _PATH.fullmatch(path) is None:
+        return f'the path "{path}"', "a path such as adl.fills[0].winner"
+    wanted = _unknown(path)
+    return None if wanted is None else (f'the path "{path}", which is in no result', wanted)
 
 
 def _unknown(path: str) -> str | None:

@@ -1056,6 +1056,11 @@ class _Meaning:
             if step is not None:
                 self._step(("path", index), step)
                 self.steps += self._written_out(("path", index), step)
+        for index, raw in enumerate(self._list("printed")):
+            row = self._good(Printed, raw, ("printed", index))
+            problem = expectations.path_problem(row.path) if row is not None else None
+            if problem is not None:
+                self.doc.add(("printed", index, "path"), *problem)
         for block in ("expect", "expect_full", "expect_short"):
             self._expect(block)
 

@@ -589,6 +589,25 @@ def test_a_missing_section_is_named(key):
     assert any(f": x{key}: found the unknown key" in p for p in found)
 
 
+def test_a_printed_figure_leads_somewhere():
+    rows = """
+printed:
+  - {what: the close, printed: "1", path: "adl.fills[0].price", why: the same}
+  - {what: the loss, printed: "2", path: "adl.fils[0].haircut", why: the same}
+  - {what: the rest, printed: "3", path: "adl..fills", why: the same}
+
+expect:
+"""
+    found = [str(p) for p in problems(edited("\nexpect:\n", rows))]
+    assert len(found) == 2
+    line = GOOD[: GOOD.index("\nexpect:\n")].count("\n") + 4
+    assert found[0] == (
+        f'{FILE}:{line}: printed[1].path: found the path "adl.fils[0].haircut", which is in no '
+        "result, expected perhaps adl.fills"
+    )
+    assert found[1].startswith(f'{FILE}:{line + 1}: printed[2].path: found the path "adl..fills", ')
+
+
 # ---- files that are no scenario at all
 
 
