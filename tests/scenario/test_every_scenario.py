@@ -51,6 +51,7 @@ def test_the_scenario_ends_as_its_file_says(path: Path) -> None:
     assert set(result) == set(expect.PARTS)
     for name, parts in expect.PARTS.items():
         assert not parts or set(result[name]) == set(parts), name
+    assert expect.MISSING not in [row["ours"] for row in result["printed"]]
     everything_held_is_owed(scenario, result)
     each_step_is_told_in_words(scenario, result)
     each_expectation_can_fail(scenario.expected, result)
