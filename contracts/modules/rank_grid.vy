@@ -37,7 +37,8 @@
                                                        at E* = p + sqrt(p (c p - p') / c), c = 1 + m,
                                                        where it is p / (2 c p - p' + 2 sqrt(c p (c p - p')))
 
-        and each is rounded up (one is added to what is rounded down). That needs p' > 0, and c > 0 for a short; else the bound is infinite.
+        and each is rounded up (one is added to what is rounded down; two at E*, so that the bucket of
+        E* is above the one below it). That needs p' > 0, and c > 0 for a short; else the bound is infinite.
 """
 from . import bits
 
@@ -424,12 +425,13 @@ def upper_bound(prices: Prices, low: uint256, high: uint256, margin: int256) -> 
         if unsafe_mul(unsafe_mul(c, reach), reach) <= turn:
             return self._gain(mark, reach, unsafe_mul(b, unsafe_sub(unsafe_mul(c, b), shifted)))
         reach = unsafe_sub(max(a, mark), mark)
-        if unsafe_mul(unsafe_mul(c, reach), reach) < turn:
+        if unsafe_mul(unsafe_mul(c, reach), reach) <= turn:
             # Below 2^67 * 2^67.
             spread: uint256 = unsafe_add(
                 unsafe_add(whole, over), isqrt(unsafe_mul(whole, over)) << 1
             )
-            return self._gain(1, mark, spread)
+            # The bucket that ends at E* or next to it may come to the same: this one comes first.
+            return unsafe_add(self._gain(1, mark, spread), 1)
     return self._gain(mark, unsafe_sub(a, mark), unsafe_mul(a, e))
 
 

@@ -555,6 +555,39 @@ def test_a_search_that_pauses_among_equal_bounds_leaves_nobody_out(
     assert found == [account for account, *_ in expected]
 
 
+@pytest.mark.parametrize("company", range(1, 6))
+def test_a_search_that_pauses_at_the_turning_point_leaves_nobody_out(company: int) -> None:
+    """By return x leverage bounds of shorts rise up to a turning point, at 4/3 of the mark for a
+    margin of 1/8. Where that is the very edge between two buckets both come to the same: a search
+    may pause between them, and must go on with the other one."""
+    crowd = crowd_of(False)
+    mark, edge = 51 << 14, 68 << 14
+    crowd.set_mark(edge, PRICE)
+    entries = [edge - 100, *(edge + 100 + i for i in range(company))]
+    accounts = crowd.trade(Row(0, X, False, 1_000, entry, 126 * entry) for entry in entries)
+    first, *others = (crowd.index.call("bucket_of", account) for account in accounts)
+    assert set(others) == {first + 1}, "they are to be in two buckets, next to each other"
+    crowd.set_mark(mark, PRICE)
+    crowd.configure("index", "return_x_leverage", 0)
+    expected = [account for account, *_ in modelled(crowd, False, mark, "return_x_leverage")]
+    assert sorted(expected) == sorted(accounts)
+
+    index, adl = crowd.index, crowd.venue.deleverager.address
+    rule = crowd.venue.deleverager.call("score_rule")
+    found: list[int] = []
+    with without_code(crowd.engine, adl):
+        index.send("begin", (X, False, mark, mark, 1, 1_000, 2**40, rule, False), sender=adl)
+        for _ in range(100):
+            pick = index.call("next", 1, sender=adl)
+            index.send("next", 1, sender=adl)
+            if pick.account:
+                assert pick.exact
+                found.append(pick.account)
+            elif not pick.more:
+                break
+    assert found == expected
+
+
 @pytest.mark.parametrize("shift", [0, 104, 160, 184, 192, 216])
 def test_scores_of_any_size_are_compared_in_full(shift: int) -> None:
     """Somebody else's rule: equity times a power of two, up to the largest number there is. Those

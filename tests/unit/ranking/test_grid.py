@@ -161,6 +161,29 @@ def test_what_waits_of_a_band_is_never_below_what_is_left_of_it(grid: Contract) 
     assert min(several[1], several[2], several[3], plateau) > TRIES / 100, (several, plateau)
 
 
+def test_of_equal_bounds_at_the_turning_point_none_comes_too_late(grid: Contract) -> None:
+    """Shorts by return x leverage without funding: at a margin of 1/8 the turning point is 4/3 of
+    the mark, at 9/16 it is 8/5, and so on the edge of a bucket at many marks. A run goes down from
+    the bucket that begins there, so that has to be above the one that ends there."""
+    edges = 0
+    for multiple in range(1, 512):
+        for part, whole, margin in ((3, 4, 1 << 13), (5, 8, 9 << 12)):
+            mark, entry = part * multiple << 6, whole * multiple << 6
+            # A notional of 2^16 lots at the entry, and one micro-USDC more than its margin.
+            code = grid.call("bucket_of", -(2**16), entry << 16, 0, margin * entry + 1)
+            low, _, least = grid.call("edges", code)
+            if low != entry * 256 or code & 255 == 0:
+                continue
+            assert least == margin
+            asked = prices("return_x_leverage", False, mark, 0, Fraction(mark))
+            bounds, below, _ = grid.call("runs", code >> 16, (code >> 8) & 255, asked)
+            assert below == (code & 255) + 1
+            assert bounds[below - 1] == max(bounds), "GRID: the turning point is the top"
+            assert bounds[below - 1] > bounds[below - 2], f"GRID: {mark} {margin}"
+            edges += 1
+    assert edges > 500, edges
+
+
 def test_what_is_off_the_grid_is_apart(grid: Contract) -> None:
     for position in (
         (0, 0, 0, 5),  # flat
