@@ -184,6 +184,20 @@ def test_of_equal_bounds_at_the_turning_point_none_comes_too_late(grid: Contract
     assert edges > 500, edges
 
 
+def test_where_a_long_has_nothing_but_its_profit_the_bucket_at_the_mark_waits_too(
+    grid: Contract,
+) -> None:
+    """A margin of zero, no funding, a lot that closes at the mark: bounds fall up to there, and the
+    last one is infinite."""
+    for mark in (1_000, 4_001, 30_011, 999_983):
+        code = grid.call("bucket_of", 1_000, -1_000 * (mark - 1), 0, 1)
+        asked = prices("return_x_leverage", True, mark, 0, Fraction(mark))
+        bounds, _, rises = grid.call("runs", code >> 16, (code >> 8) & 255, asked)
+        left = [bound for bound in bounds if bound]
+        assert left[-1] == INFINITE > left[0] > left[-2]
+        assert rises, "GRID: opened from below, the infinite one comes last"
+
+
 def test_what_is_off_the_grid_is_apart(grid: Contract) -> None:
     for position in (
         (0, 0, 0, 5),  # flat
