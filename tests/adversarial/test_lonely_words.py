@@ -511,6 +511,26 @@ def test_who_is_below_zero_is_infinite_and_goes_by_profit(is_long: bool) -> None
         assert len(seen) > 30
 
 
+def handed_out(crowd: Crowd, winners_long: bool, ticks: int) -> list[int]:
+    """Whom a search for lots that close at `ticks` names, one after the other, all exactly, where
+    nobody is closed in between; with one step to a transaction each ends after four looks."""
+    index, adl = crowd.index, crowd.venue.deleverager.address
+    rule, mark = crowd.venue.deleverager.call("score_rule"), crowd.prices[X]
+    found: list[int] = []
+    with without_code(crowd.engine, adl):
+        query = (X, winners_long, mark, ticks, 1, 1_000, 2**40, rule, False)
+        index.send("begin", query, sender=adl)
+        for _ in range(500):
+            pick = index.call("next", 1, sender=adl)
+            index.send("next", 1, sender=adl)
+            if pick.account:
+                assert pick.exact
+                found.append(pick.account)
+            elif not pick.more:
+                return found
+    raise AssertionError("SEARCH: no end")
+
+
 @pytest.mark.parametrize("seed", range(20) if LONG else range(3))
 @pytest.mark.parametrize("is_long", [True, False])
 def test_a_search_that_pauses_among_equal_bounds_leaves_nobody_out(
@@ -536,23 +556,7 @@ def test_a_search_that_pauses_among_equal_bounds_leaves_nobody_out(
     assert scores.count(1) >= 5 <= scores.count(2**256 - 1) and len(set(scores)) > 10
     assert {account for account, *_ in expected} >= set(accounts)
 
-    # Nobody is closed between two answers, so all are handed out; with one step to a transaction it
-    # ends after every four looks.
-    index, adl = crowd.index, crowd.venue.deleverager.address
-    rule = crowd.venue.deleverager.call("score_rule")
-    query = (X, is_long, mark, far, 1, 1_000, 2**40, rule, False)
-    found: list[int] = []
-    with without_code(crowd.engine, adl):
-        index.send("begin", query, sender=adl)
-        for _ in range(500):
-            pick = index.call("next", 1, sender=adl)
-            index.send("next", 1, sender=adl)
-            if pick.account:
-                assert pick.exact
-                found.append(pick.account)
-            elif not pick.more:
-                break
-    assert found == [account for account, *_ in expected]
+    assert handed_out(crowd, is_long, far) == [account for account, *_ in expected]
 
 
 @pytest.mark.parametrize("company", range(1, 6))
@@ -571,21 +575,7 @@ def test_a_search_that_pauses_at_the_turning_point_leaves_nobody_out(company: in
     crowd.configure("index", "return_x_leverage", 0)
     expected = [account for account, *_ in modelled(crowd, False, mark, "return_x_leverage")]
     assert sorted(expected) == sorted(accounts)
-
-    index, adl = crowd.index, crowd.venue.deleverager.address
-    rule = crowd.venue.deleverager.call("score_rule")
-    found: list[int] = []
-    with without_code(crowd.engine, adl):
-        index.send("begin", (X, False, mark, mark, 1, 1_000, 2**40, rule, False), sender=adl)
-        for _ in range(100):
-            pick = index.call("next", 1, sender=adl)
-            index.send("next", 1, sender=adl)
-            if pick.account:
-                assert pick.exact
-                found.append(pick.account)
-            elif not pick.more:
-                break
-    assert found == expected
+    assert handed_out(crowd, False, mark) == expected
 
 
 @pytest.mark.parametrize("shift", [0, 104, 160, 184, 192, 216])
