@@ -175,8 +175,16 @@ class Keeper:
                 return 0
             return 1 + self.advance()
         for market in range(row.active_markets.bit_length()):
-            while row.active_markets >> market & 1 and self._would_sell(market):
-                if self._try("work_off", liquidator, "work_off", market, STEPS) is None:
+            while row.active_markets >> market & 1:
+                sold = self._would("work_off", liquidator, market, STEPS)
+                if sold:
+                    done = self._try("work_off", liquidator, "work_off", market, STEPS)
+                elif sold is not None and self._would("purge", *self._purge(market)):
+                    book, *which = self._purge(market)
+                    done = self._try("purge", book, "purge", *which)
+                else:
+                    break
+                if done is None:
                     break
                 count += 1
         return count
@@ -196,12 +204,18 @@ class Keeper:
                     count += 1 + self.advance()
         return count
 
-    def _would_sell(self, market: int) -> bool:
-        """Whether the book would take anything of the tranche's position now."""
+    def _purge(self, market: int) -> tuple[Any, int, bool, int]:
+        """Book and arguments for deleting void orders that the tranche's own meets first: all steps
+        of its call may go into those, and a call that sells nothing is not sent."""
+        is_long = self.venue.clearinghouse.call("position", self.tranche, market).size > 0
+        return self.venue.order_book, market, is_long, STEPS
+
+    def _would(self, method: str, contract: Any, *args: Any) -> int | None:
+        """The number that a call would answer now: lots, or orders; None if it may not be made."""
         try:
-            return bool(self.venue.liquidator.call("work_off", market, STEPS, sender=self.sender))
+            return int(contract.call(method, *args, sender=self.sender))
         except Reverted:
-            return False
+            return None
 
     def _try(self, action: str, contract: Any, method: str, *args: Any) -> Tx | None:
         try:

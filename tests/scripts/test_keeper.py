@@ -80,6 +80,31 @@ def test_a_whole_crash_in_order() -> None:
     assert keeper.run() == 0
 
 
+def test_void_orders_do_not_keep_the_tranche_from_the_book() -> None:
+    """More of them than a call has steps, in front of somebody who would buy: a call sells nothing,
+    so the keeper deletes them first."""
+    bench = Bench(MarketSpec("100"))
+    own(bench, "set_backstop_limit", 0, 10**6 * USDC)
+    own(bench, "set_work_off", 10**6, 0, 1, 5_000)
+    fund(bench.venue, 5_000 * USDC)
+    for name, money in (("bankrupt", "700"), ("mocker", "99999"), ("buyer", "9999")):
+        bench.account(name, money)
+    bench.hold("bankrupt", 0, "100", "100")
+    bench.mark({0: "94"})
+    keeper, done = kept(bench)
+    keeper.run()
+    assert done == ["liquidate"]
+    # At most 64 of an account rest at once.
+    for _ in range(45):
+        bench.bid("mocker", 0, "1", "93.7")
+    bench.bid("buyer", 0, "40", "93.6")
+    bench.send("order_book", "cancel_all", "mocker", bench.ids["mocker"])
+    keeper.run()
+    assert done[1:] == ["purge", "work_off"]
+    assert bench.position("buyer", 0)[0] == 4_000
+    assert keeper.run() == 0
+
+
 def test_a_tranche_below_zero_is_wound_up() -> None:
     bench = Bench(MarketSpec("100"))
     own(bench, "set_backstop_limit", 0, 10**6 * USDC)
