@@ -196,8 +196,10 @@ class Exit:
         name = next((n for n, size in held.items() if size * tranche < 0), None)
         if name is None:
             return False
-        self._order(name, market, tranche > 0, min(abs(tranche), abs(held[name])), 0, True)
         self.reported()
+        self._order(name, market, tranche > 0, min(abs(tranche), abs(held[name])), 0, True)
+        # Before anybody liquidates the trader for nothing, if it is weak: that voids its orders.
+        self.keeper.tend_tranche()
         self.by(name, "order_book", "cancel_all")
         return True
 

@@ -242,8 +242,10 @@ class Episode:
         equity = world.house.call("equity", world.tranche)
         if world.busy() or equity <= 0:
             return
-        lots = equity * self.draw.randint(1, 30) // world.prices[market]
-        if lots:
+        # A position has 56 bits.
+        room = 2**54 - abs(world.house.call("position", world.tranche, market).size)
+        lots = min(equity * self.draw.randint(1, 30) // world.prices[market], room)
+        if lots > 0:
             world.hold(market, self.draw.choice([lots, -lots]))
             self.reached["tranche takes over"] += 1
 
