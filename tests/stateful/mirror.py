@@ -1055,10 +1055,11 @@ class Mirror:
         if event.round == 0:
             self._other_settled(event, current)
             return
-        assert self._netting() is None, "NET: a lot is settled first"
         key = current.market, current.is_long
         lot = self.state.lots[key][current.index]
         assert current.begun is not None
+        # Fills at another price than its own may leave a lot that could be netted: that was before.
+        assert lot != current.begun or self._netting() is None, "NET: a lot is settled first"
         current.overshoots.append(adl.overshoot(current.begun, lot))
         assert current.disturbed or not current.plan, f"ADL: {current.plan} were left out"
         self._end_lot(event, key, lot, current.mark)
