@@ -492,6 +492,11 @@ class Mirror:
         if reason in (STALE, REDUCE_ONLY) and not liquidated:
             self.reached[f"maker passed over: {reason.split(': ')[1]}"] += 1
             return 0
+        if reason in (STALE, REDUCE_ONLY) and self._closable(maker):
+            # A liquidation cannot wait: it takes what closes the maker's position.
+            size = self._closable(maker)
+            quote = size * maker.price
+            reason = self._refusal(maker.market, maker.account, sign * size, -sign * quote)
         if reason:
             del self.state.orders[number]
             self.reached["maker refused"] += 1
