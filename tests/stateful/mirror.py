@@ -955,7 +955,9 @@ class Mirror:
 
     def _own(self, lot: adl.Lot) -> list[int]:
         owner = self.owners.get(lot.bankrupt)
-        return [account for account, other in self.owners.items() if other == owner][:MAX_OWN]
+        own = [account for account, other in self.owners.items() if other == owner][:MAX_OWN]
+        # Where it is the only one, nobody is looked for.
+        return own if len(own) > 1 else []
 
     def _netting(self) -> adl.Netting | None:
         """What the lot at work and the oldest one of the other estate come to."""
