@@ -175,16 +175,9 @@ class Keeper:
                 return 0
             return 1 + self.advance()
         for market in range(row.active_markets.bit_length()):
-            while row.active_markets >> market & 1:
-                sold = self._would("work_off", liquidator, market, STEPS)
-                if sold:
-                    done = self._try("work_off", liquidator, "work_off", market, STEPS)
-                elif sold is not None and self._would("purge", *self._purge(market)):
-                    book, *which = self._purge(market)
-                    done = self._try("purge", book, "purge", *which)
-                else:
-                    break
-                if done is None:
+            while row.active_markets >> market & 1 and (due := self._tranche_due(market)):
+                method, contract, *args = due
+                if self._try(method, contract, method, *args) is None:
                     break
                 count += 1
         return count
@@ -204,11 +197,16 @@ class Keeper:
                     count += 1 + self.advance()
         return count
 
-    def _purge(self, market: int) -> tuple[Any, int, bool, int]:
-        """Book and arguments for deleting void orders that the tranche's own meets first: all steps
-        of its call may go into those, and a call that sells nothing is not sent."""
+    def _tranche_due(self, market: int) -> tuple[Any, ...] | None:
+        """The next call for the tranche's position in a market, as method, contract, arguments: one
+        that trades, or, where all its steps would go into void orders, one that deletes those."""
+        work_off = ("work_off", self.venue.liquidator, market, STEPS)
+        traded = self._would(*work_off)
+        if traded != 0:
+            return work_off if traded else None
         is_long = self.venue.clearinghouse.call("position", self.tranche, market).size > 0
-        return self.venue.order_book, market, is_long, STEPS
+        purge = ("purge", self.venue.order_book, market, is_long, STEPS)
+        return purge if self._would(*purge) else None
 
     def _would(self, method: str, contract: Any, *args: Any) -> int | None:
         """The number that a call would answer now: lots, or orders; None if it may not be made."""
