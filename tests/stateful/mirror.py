@@ -492,9 +492,9 @@ class Mirror:
         if reason in (STALE, REDUCE_ONLY) and not liquidated:
             self.reached[f"maker passed over: {reason.split(': ')[1]}"] += 1
             return 0
-        if reason in (STALE, REDUCE_ONLY) and self._closable(maker):
+        if reason in (STALE, REDUCE_ONLY) and (closable := self._closable(maker)):
             # A liquidation cannot wait: it takes what closes the maker's position.
-            size = self._closable(maker)
+            size = closable
             quote = size * maker.price
             reason = self._refusal(maker.market, maker.account, sign * size, -sign * quote)
         if reason:

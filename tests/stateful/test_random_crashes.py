@@ -270,9 +270,8 @@ class Episode:
         caller = self.caller(account)
         if size <= 2**54:
             # The mirror knows no cap on open interest: what rests may add what is left below 2^54.
-            held = self.mirror.ledger.positions.items()
-            longs = sum(max(one.size, 0) for (_, where), one in held if where == market)
-            size = min(size, max(1, (2**54 - longs) // 4))
+            interest = self.venue.clearinghouse.call("open_interest", market)
+            size = min(size, max(1, (2**54 - interest) // 4))
         self.do(
             "place",
             lambda: self.venue.order_book.send(
