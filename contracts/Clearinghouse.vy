@@ -1180,8 +1180,14 @@ def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
     # called 250 times.
     stake: IClearinghouse.Stake = IClearinghouse.Stake(
         is_trader=word & 255 == convert(ledger.Kind.TRADER, uint256),
-        size=convert(convert(packed << 200, bytes32), int256) >> 200,
-        quote=convert(convert(packed << 120, bytes32), int256) >> 176,
+        size=(
+            convert(convert(packed << position_codec.SIZE_UP, bytes32), int256)
+            >> position_codec.SIZE_DOWN
+        ),
+        quote=(
+            convert(convert(packed << position_codec.QUOTE_UP, bytes32), int256)
+            >> position_codec.QUOTE_DOWN
+        ),
         cash=ledger._cash_of(word),
         equity=0,
         is_single=ledger._active_of(word) == 1 << market,
@@ -1197,7 +1203,10 @@ def stake(account: uint256, market: uint256) -> IClearinghouse.Stake:
             unsafe_sub(
                 unsafe_mul(stake.size, convert(mark, int256)),
                 ledger._funding_owed(
-                    stake.size, convert(convert(packed << 48, bytes32), int256) >> 184, index
+                    stake.size,
+                    convert(convert(packed << position_codec.INDEX_UP, bytes32), int256)
+                    >> position_codec.INDEX_DOWN,
+                    index,
                 ),
             ),
         )

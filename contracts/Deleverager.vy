@@ -88,7 +88,10 @@ HEAD: constant(uint256) = 2**128
 CLOCK: constant(uint256) = 2**48 - 1
 EPOCH_AT: constant(uint256) = 48
 ESTATES_AT: constant(uint256) = 96
-QUEUED: constant(uint256) = 2**144 | 2**208
+LONG_ESTATE_AT: constant(uint256) = ESTATES_AT + 64
+SHORT_QUEUED: constant(uint256) = 2 ** (ESTATES_AT + 48)
+LONG_QUEUED: constant(uint256) = 2 ** (LONG_ESTATE_AT + 48)
+QUEUED: constant(uint256) = SHORT_QUEUED | LONG_QUEUED
 
 
 struct Lot:
@@ -1593,13 +1596,13 @@ def _add_worth(market: uint256, is_long: bool, amount: int256):
 @pure
 @internal
 def _tried_at(is_long: bool) -> uint256:
-    return ESTATES_AT + 64 if is_long else ESTATES_AT
+    return LONG_ESTATE_AT if is_long else ESTATES_AT
 
 
 @pure
 @internal
 def _queued_bit(is_long: bool) -> uint256:
-    return 2**208 if is_long else 2**144
+    return LONG_QUEUED if is_long else SHORT_QUEUED
 
 
 @view

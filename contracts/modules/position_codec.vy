@@ -10,6 +10,13 @@
         funding index moves by less than 2^50 an hour and by 2^40 in a bad one, so 72 bits last for
         centuries.
 """
+# A signed number is read by a shift up to the top bit, and down again, which copies the sign.
+SIZE_UP: constant(uint256) = 200
+SIZE_DOWN: constant(uint256) = 200
+QUOTE_UP: constant(uint256) = 120
+QUOTE_DOWN: constant(uint256) = 176
+INDEX_UP: constant(uint256) = 48
+INDEX_DOWN: constant(uint256) = 184
 # A position that is closed keeps nothing but what stands from here on.
 LEVERAGE_AT: constant(uint256) = 208
 
@@ -31,14 +38,14 @@ def pack(position: Packed) -> uint256:
     """
     @dev A number that does not come back from its bits as it was has no room in them.
     """
-    assert (position.size << 200) >> 200 == position.size, "ledger: size out of range"
-    assert (position.quote << 176) >> 176 == position.quote, "ledger: quote out of range"
-    assert (position.index << 184) >> 184 == position.index, "ledger: index out of range"
+    assert (position.size << SIZE_DOWN) >> SIZE_DOWN == position.size, "ledger: size out of range"
+    assert (position.quote << QUOTE_DOWN) >> QUOTE_DOWN == position.quote, "ledger: quote out of range"
+    assert (position.index << INDEX_DOWN) >> INDEX_DOWN == position.index, "ledger: index out of range"
     # Up to the top bit, then down again, without the sign: what is above a number's bits is gone.
     return (
-        ((convert(convert(position.size, bytes32), uint256) << 200) >> 200)
-        | ((convert(convert(position.quote, bytes32), uint256) << 176) >> 120)
-        | ((convert(convert(position.index, bytes32), uint256) << 184) >> 48)
+        ((convert(convert(position.size, bytes32), uint256) << SIZE_DOWN) >> SIZE_UP)
+        | ((convert(convert(position.quote, bytes32), uint256) << QUOTE_DOWN) >> QUOTE_UP)
+        | ((convert(convert(position.index, bytes32), uint256) << INDEX_DOWN) >> INDEX_UP)
         | (position.leverage << LEVERAGE_AT)
         | (position.holder << 216)
     )
@@ -56,11 +63,10 @@ def with_holder(word: uint256, holder: uint256) -> uint256:
 @pure
 @internal
 def unpack(word: uint256) -> Packed:
-    # Up to the top bit, then down again: the second shift copies the sign.
     return Packed(
-        size=convert(convert(word << 200, bytes32), int256) >> 200,
-        quote=convert(convert(word << 120, bytes32), int256) >> 176,
-        index=convert(convert(word << 48, bytes32), int256) >> 184,
+        size=convert(convert(word << SIZE_UP, bytes32), int256) >> SIZE_DOWN,
+        quote=convert(convert(word << QUOTE_UP, bytes32), int256) >> QUOTE_DOWN,
+        index=convert(convert(word << INDEX_UP, bytes32), int256) >> INDEX_DOWN,
         leverage=(word >> LEVERAGE_AT) & 255,
         holder=word >> 216,
     )

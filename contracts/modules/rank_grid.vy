@@ -41,6 +41,7 @@
         E* is above the one below it). That needs p' > 0, and c > 0 for a short; else the bound is infinite.
 """
 from . import bits
+from . import position_codec
 
 # Nowhere in the grid: ranked apart, one by one.
 APART: constant(uint256) = max_value(uint256)
@@ -174,11 +175,20 @@ def stays(place: uint256, active: uint256, word: uint256, cash: int256) -> bool:
         != 1 << unsafe_sub(unsafe_sub(place >> 77, 1) >> 25, sign)
     ):
         return False
-    size: int256 = convert(convert(word << 200, bytes32), int256) >> 200
+    size: int256 = (
+        convert(convert(word << position_codec.SIZE_UP, bytes32), int256) >> position_codec.SIZE_DOWN
+    )
     lots: uint256 = unsafe_sub(convert(convert(size, bytes32), uint256) ^ sign, sign)
     notional: uint256 = unsafe_sub(
         sign,
-        convert(convert(convert(convert(word << 120, bytes32), int256) >> 176, bytes32), uint256)
+        convert(
+            convert(
+                convert(convert(word << position_codec.QUOTE_UP, bytes32), int256)
+                >> position_codec.QUOTE_DOWN,
+                bytes32,
+            ),
+            uint256,
+        )
         ^ sign,
     )
     if (
@@ -189,7 +199,11 @@ def stays(place: uint256, active: uint256, word: uint256, cash: int256) -> bool:
     # One micro-USDC less than there is.
     free: int256 = unsafe_add(
         unsafe_mul(unsafe_sub(cash, 1), SCALE),
-        unsafe_mul(size, convert(convert(word << 48, bytes32), int256) >> 184),
+        unsafe_mul(
+            size,
+            convert(convert(word << position_codec.INDEX_UP, bytes32), int256)
+            >> position_codec.INDEX_DOWN,
+        ),
     )
     spread: uint256 = unsafe_mul(notional, UNSIGNED_SCALE)
     return (
